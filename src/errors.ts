@@ -1,0 +1,40 @@
+/** The one error class users see. Knows nothing of where errors come from; `code` is stable, the message is for people. */
+
+export type ErrorCode =
+	| "invalid_option" // an engine option or a command-line flag
+	| "invalid_sampling_params"
+	| "invalid_prompt" // empty, wrong type, token id out of range
+	| "prompt_too_long"
+	| "model_not_found" // no such directory or file
+	| "unsupported_model" // architecture, rope kind, quantization we do not run
+	| "invalid_model_config" // config.json broken or contradictory
+	| "invalid_tokenizer" // tokenizer files or chat template broken
+	| "invalid_chat_template"
+	| "invalid_weights" // file truncated, header lying, overlapping offsets
+	| "missing_tensor"
+	| "shape_mismatch"
+	| "unsupported_dtype"
+	| "nan_weights"
+	| "nan_logits"
+	| "out_of_memory" // no room for weights or a single KV block
+	| "device_unavailable"
+	| "device_lost"
+	| "backend_failed" // a step threw; the requests in it are lost
+	| "aborted"
+	| "engine_closed";
+
+/** @example throw new NanoVllmError("prompt_too_long", "prompt has 5,000 tokens, maxModelLen is 4,096. Shorten it or raise maxModelLen.") */
+export class NanoVllmError extends Error {
+	readonly code: ErrorCode;
+
+	constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+		super(message, options);
+		this.name = "NanoVllmError";
+		this.code = code;
+	}
+}
+
+/** For our own bugs only: a broken invariant, never bad input. */
+export function assert(condition: unknown, law: string): asserts condition {
+	if (!condition) throw new Error(`nano-vllm bug: ${law}`);
+}
