@@ -1,0 +1,164 @@
+/**
+ * The interface every backend implements, and the flat arrays that cross it. Knows no scheduler, no text, no file format.
+ * A backend compiles a Program once; the Executable then replays it step after step (after nano-vLLM's CUDA graphs).
+ */
+import type { Program } from "./program.ts";
+
+export type TensorDtype = "f32" | "f16" | "bf16";
+
+export interface TensorInfo {
+	readonly name: string;
+	readonly dtype: TensorDtype;
+	readonly shape: readonly number[];
+}
+
+/** Where a backend reads weights from while it compiles. Tensors are row-major, little-endian; rows are slices of the first dimension. */
+export interface WeightSource {
+	readonly tensors: ReadonlyMap<string, TensorInfo>;
+	/** Raw bytes of rows [rowStart, rowEnd) of tensor `name`; the caller may keep the array. */
+	read(
+		name: string,
+		rowStart: number,
+		rowEnd: number,
+		signal?: AbortSignal,
+	): Promise<Uint8Array>;
+	close(): Promise<void>;
+}
+
+/** What an executable must be able to hold; fixed for its life. */
+export interface Limits {
+	readonly blockSize: number;
+	readonly maxModelLen: number;
+	readonly maxNumSeqs: number;
+	readonly maxNumBatchedTokens: number;
+	/** null: as much as the device and `memoryUtilization` allow. */
+	readonly kvCacheBytes: number | null;
+	/** Share of the device's memory weights and cache may take together, 0..1. */
+	readonly memoryUtilization: number;
+}
+
+export interface CompileOptions {
+	readonly limits: Limits;
+	readonly kvCacheDtype: "auto" | TensorDtype;
+	readonly signal?: AbortSignal;
+	/** Weights loaded so far, in bytes as the checkpoint stores them. */
+	readonly onProgress?: (loadedBytes: number, totalBytes: number) => void;
+}
+
+export interface Backend {
+	readonly name: "reference" | "cpu" | "webgpu";
+	/**
+	 * Loads the weights and makes everything a step needs.
+	 * @throws missing_tensor, shape_mismatch, nan_weights, out_of_memory
+	 */
+	compile(
+		program: Program,
+		weights: WeightSource,
+		options: CompileOptions,
+	): Promise<Executable>;
+}
+
+export interface Executable {
+	/** KV blocks the cache holds; block ids are 0..numBlocks-1. */
+	readonly numBlocks: number;
+	readonly weightBytes: number;
+	readonly kvCacheBytes: number;
+	/** True where `submit` returns before the step has run, so that the next one may be packed meanwhile. */
+	readonly overlaps: boolean;
+	/**
+	 * Runs one step. Steps run in the order submitted; the arrays of `input` are the caller's again once the call returns.
+	 * @throws (rejects) device_lost, out_of_memory, backend_failed: the executable is then only good for `close`
+	 */
+	submit(input: StepInput): Promise<StepOutput>;
+	close(): Promise<void>;
+}
+
+/**
+ * One ragged batch. Decodes come first, prefill chunks after. Arrays may be longer than the counts say.
+ * T numTokens, S numSeqs, R numRows, Q numSampleRows ≤ R.
+ */
+export interface StepInput {
+	numTokens: number;
+	numSeqs: number;
+	/** The first numDecodes sequences have exactly one token in this step. */
+	numDecodes: number;
+	numRows: number;
+	numSampleRows: number;
+	/** [T] */
+	tokenIds: Int32Array;
+	/** [T] place of the token in its sequence */
+	positions: Int32Array;
+	/** [T] block id · blockSize + offset in the block */
+	slotMapping: Int32Array;
+	/** [S+1] sequence s owns tokens queryStart[s] .. queryStart[s+1]-1 */
+	queryStart: Int32Array;
+	/** [S] cached tokens of the sequence once this step has written its own */
+	contextLens: Int32Array;
+	/** [S+1] block ids of sequence s: blockTables[blockTableStart[s] .. blockTableStart[s+1]-1] */
+	blockTableStart: Int32Array;
+	blockTables: Int32Array;
+	/** [R] index of the token whose logits row r is; the sampling rows first, then rows that only score a known token */
+	logitRows: Int32Array;
+	/** tokenIds[carryTo[i]] is not known here: it is what row carryFrom[i] of the step before sampled. */
+	numCarried: number;
+	carryTo: Int32Array;
+	carryFrom: Int32Array;
+	sampling: SamplingInput;
+}
+
+/** Per sampling row [Q] unless said otherwise. The meaning of each number is vLLM's SamplingParams. */
+export interface SamplingInput {
+	/** 0: greedy */
+	temperature: Float32Array;
+	/** 0: off */
+	topK: Int32Array;
+	topP: Float32Array;
+	minP: Float32Array;
+	presencePenalty: Float32Array;
+	frequencyPenalty: Float32Array;
+	repetitionPenalty: Float32Array;
+	/** [2Q] low and high word; with outputPosition the whole state of the random source */
+	seeds: Uint32Array;
+	/** index of the token to sample among the sequence's output tokens */
+	outputPosition: Int32Array;
+	/**
+	 * [Q+1] the row's tokens so far, for penalties: historyTokens[historyStart[r] .. historyStart[r+1]-1], empty where
+	 * no penalty is set. A carried token of the row counts too, as an output token, though it is not listed.
+	 */
+	historyStart: Int32Array;
+	historyTokens: Int32Array;
+	/** how many tokens of the history are prompt; the rest are output */
+	historyPromptLen: Int32Array;
+	/** [Q+1] biasTokens/biasValues[biasStart[r] .. biasStart[r+1]-1] are added to the logits; -Infinity forbids */
+	biasStart: Int32Array;
+	biasTokens: Int32Array;
+	biasValues: Float32Array;
+	/** Row maskRows[m] may only sample tokens whose bit is set in masks[m · ⌈V/32⌉ ..]. */
+	numMasks: number;
+	maskRows: Int32Array;
+	masks: Uint32Array;
+	/** [R] logprob entries wanted of the row: 0 none, 1 the chosen token's, 1 + k also the k best */
+	logprobEntries: Int32Array;
+	/** [R - Q] the token whose logprob scoring row Q + i is asked for */
+	scoredTokens: Int32Array;
+}
+
+export interface StepOutput {
+	/** [Q] */
+	readonly tokenIds: Int32Array;
+	/** Rows whose logits held NaN: their token ids mean nothing. */
+	readonly nanRows: readonly number[];
+	readonly logprobs: LogprobTable | null;
+}
+
+/**
+ * Log-softmax of the raw logits (before bias, penalties, temperature), as vLLM's `raw_logprobs`.
+ * Row r owns entries start[r] .. start[r+1]-1: the chosen or scored token first, then the best ones in order.
+ * rank: 1 + the number of tokens with a greater logit.
+ */
+export interface LogprobTable {
+	readonly start: Int32Array;
+	readonly tokenIds: Int32Array;
+	readonly logprobs: Float32Array;
+	readonly ranks: Int32Array;
+}
