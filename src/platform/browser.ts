@@ -1,0 +1,35 @@
+/** The platform of a browser's page or worker. The only file that names navigator. */
+import { NanoVllmError } from "../errors.ts";
+import type { Platform } from "./platform.ts";
+
+export const platform: Platform = {
+	name: "browser",
+	hardwareConcurrency: globalThis.navigator?.hardwareConcurrency ?? 1,
+	async localFiles(path) {
+		throw new NanoVllmError(
+			"model_not_found",
+			`${path}: a browser has no local directories; give a URL or files.`,
+		);
+	},
+	isDirectory: async () => false,
+	yieldToEventLoop,
+	peakRssBytes: () => undefined,
+	randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0],
+	now: () => performance.now(),
+};
+
+/** Not setTimeout: nested timeouts wait 4 ms each. */
+function yieldToEventLoop(): Promise<void> {
+	const { scheduler } = globalThis as {
+		scheduler?: { yield?(): Promise<void> };
+	};
+	if (scheduler?.yield) return scheduler.yield();
+	return new Promise((done) => {
+		const { port1, port2 } = new MessageChannel();
+		port1.onmessage = () => {
+			port1.close();
+			done();
+		};
+		port2.postMessage(null);
+	});
+}

@@ -1,0 +1,155 @@
+/** The platform of Node and its kin (Bun, Deno). The only file that names node: modules. Knows nothing of what files mean. */
+import { type FileHandle, open, readdir, stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { NanoVllmError } from "../errors.ts";
+import {
+	allocateBytes,
+	bytes,
+	checkInside,
+	checkSpan,
+	checkTextSize,
+	decodeText,
+	grouped,
+	type ModelFiles,
+	maxTextBytes,
+	type RandomAccessFile,
+	throwIfAborted,
+} from "../weights/source.ts";
+import type { Platform } from "./platform.ts";
+
+/** One read(2) moves at most 2 GiB - 4 KiB on Linux, and Node refuses more than 2 GiB - 1. */
+const maxReadBytes = 1024 * 1024 * 1024;
+
+export const platform: Platform = {
+	name: "node",
+	hardwareConcurrency: availableParallelism(),
+	localFiles,
+	isDirectory,
+	yieldToEventLoop: () => new Promise((done) => setImmediate(done)),
+	peakRssBytes: () => process.resourceUsage().maxRSS * 1024,
+	randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0],
+	now: () => performance.now(),
+};
+
+async function isDirectory(path: string): Promise<boolean> {
+	try {
+		return (await stat(path)).isDirectory();
+	} catch {
+		return false;
+	}
+}
+
+/** Links inside the folder are followed, wherever they lead: Hugging Face's cache is made of them. */
+async function localFiles(path: string): Promise<ModelFiles> {
+	const folder = resolve(path);
+	if (!(await isDirectory(folder))) throw notADirectory(folder);
+	const pathOf = (name: string): string => {
+		checkInside(folder, name);
+		return resolve(folder, name);
+	};
+	return {
+		label: folder,
+		async list() {
+			const entries = await readdir(folder, { withFileTypes: true });
+			return entries
+				.filter((entry) => !entry.isDirectory())
+				.map((entry) => entry.name)
+				.sort();
+		},
+		async readText(name, maxBytes = maxTextBytes) {
+			const file = await openFile(name, pathOf(name));
+			if (file === null) return null;
+			try {
+				checkTextSize(name, file.size, maxBytes);
+				return decodeText(name, await file.read(0, file.size));
+			} finally {
+				await file.close();
+			}
+		},
+		open: async (name) => openFile(name, pathOf(name)),
+	};
+}
+
+function notADirectory(folder: string): NanoVllmError {
+	return new NanoVllmError(
+		"model_not_found",
+		`${folder}: wanted a directory with config.json and *.safetensors, found none. Check the path, or download the model there first.`,
+	);
+}
+
+async function openFile(
+	name: string,
+	path: string,
+): Promise<RandomAccessFile | null> {
+	let handle: FileHandle | undefined;
+	try {
+		handle = await open(path, "r");
+		const stats = await handle.stat();
+		if (stats.isFile()) return nodeFile(name, handle, stats.size);
+		await handle.close();
+		return null;
+	} catch (cause) {
+		await handle?.close();
+		const { code } = cause as NodeJS.ErrnoException;
+		if (code === "ENOENT" || code === "ENOTDIR") return null;
+		throw new NanoVllmError(
+			"model_not_found",
+			`${path}: could not be opened (${code ?? cause}). Check that this user may read it.`,
+			{ cause },
+		);
+	}
+}
+
+function nodeFile(
+	name: string,
+	handle: FileHandle,
+	size: number,
+): RandomAccessFile {
+	return {
+		name,
+		size,
+		async read(offset, length, signal) {
+			checkSpan(name, size, offset, length);
+			const out = allocateBytes(name, length);
+			for (let filled = 0; filled < length; ) {
+				throwIfAborted(signal, name);
+				const want = Math.min(length - filled, maxReadBytes);
+				const got = await readOnce(name, handle, out, filled, want, offset);
+				if (got === 0) throw shrunk(name, size, offset + filled);
+				filled += got;
+			}
+			throwIfAborted(signal, name);
+			return out;
+		},
+		close: () => handle.close(),
+	};
+}
+
+/** Fills out[filled, filled + want) from the file at `offset + filled`; may give less. */
+async function readOnce(
+	name: string,
+	handle: FileHandle,
+	out: Uint8Array,
+	filled: number,
+	want: number,
+	offset: number,
+): Promise<number> {
+	try {
+		const result = await handle.read(out, filled, want, offset + filled);
+		return result.bytesRead;
+	} catch (cause) {
+		throw new NanoVllmError(
+			"invalid_weights",
+			`${name}: wanted ${bytes(want)} at ${grouped(offset + filled)}, the system said ${(cause as NodeJS.ErrnoException).code ?? cause}. Check the disk, then load again.`,
+			{ cause },
+		);
+	}
+}
+
+function shrunk(name: string, size: number, end: number): NanoVllmError {
+	return new NanoVllmError(
+		"invalid_weights",
+		`${name}: had ${bytes(size)} when opened, now ends at ${grouped(end)}. Something rewrote it meanwhile; load again when that is done.`,
+	);
+}
