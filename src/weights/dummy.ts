@@ -8,15 +8,20 @@ import type {
 	WeightSource,
 } from "../backends/backend.ts";
 import { assert } from "../errors.ts";
-import { float32ToBfloat16, float32ToFloat16 } from "./convert.ts";
+import {
+	bfloat16ToFloat32,
+	bytesPerElement,
+	float32ToBfloat16,
+	float32ToFloat16,
+} from "./convert.ts";
 import { allocateBytes, throwIfAborted } from "./source.ts";
 
-/** Values a tensor can take. Sixteen random bits choose one, so a table stays in the first-level cache (8 KiB). */
+/** Values a tensor can take: 12 bits choose one, and the table (8 KiB) stays in the first-level cache. */
 const numLevels = 4096;
-const levelMask = numLevels - 1;
 
 /**
- * Element e of a tensor = levels[half e mod 2 of hash(e div 2, seed, name)]: it does not depend on which rows are read, or when.
+ * Element e of a tensor = levels[12 bits of hash(e div 2, seed, name)], the low bits for even e, the high ones for odd:
+ * whatever rows are read, in whatever order, it is the same.
  * The levels are bf16 values evenly spread over [centre - spread, centre + spread]:
  * - matrices and experts: 0 ± √3/√in, so that the standard deviation is 1/√in, `in` being the last dimension;
  * - *norm.weight: 1 ± 0.1;
@@ -35,7 +40,7 @@ export function dummyWeights(
 	for (const { name, shape } of tensors)
 		infos.set(name, { name, dtype, shape });
 	// A model has about five scales, but a backend may read a matrix in very many parts.
-	const levels = new Map<string, Uint32Array>();
+	const levels = new Map<string, Uint16Array>();
 	return {
 		tensors: infos,
 		async read(name, rowStart, rowEnd, signal) {
@@ -49,14 +54,17 @@ export function dummyWeights(
 			);
 			const rowLength = info.shape.slice(1).reduce((a, b) => a * b, 1);
 			const [start, end] = [rowStart * rowLength, rowEnd * rowLength];
-			const generate = dtype === "f32" ? generate32 : generate16;
-			return generate(
-				name,
-				levelsFor(info, levels),
-				keyOf(name, seed),
-				start,
-				end,
-			);
+			// Values are made in pairs; what an odd start or end has too much is cut off.
+			const firstPair = Math.floor(start / 2);
+			const numPairs = Math.ceil(end / 2) - firstPair;
+			const size = bytesPerElement[dtype];
+			const out = allocateBytes(name, numPairs * 2 * size);
+			const values = new Int32Array(out.buffer);
+			const fill = dtype === "f32" ? fillWords : fillHalves;
+			fill(values, firstPair | 0, levelsFor(info, levels), keyOf(name, seed));
+			const skip = (start - firstPair * 2) * size;
+			const length = (end - start) * size;
+			return length === out.length ? out : out.slice(skip, skip + length);
 		},
 		async close() {},
 	};
@@ -64,8 +72,8 @@ export function dummyWeights(
 
 function levelsFor(
 	{ name, shape, dtype }: TensorInfo,
-	cache: Map<string, Uint32Array>,
-): Uint32Array {
+	cache: Map<string, Uint16Array>,
+): Uint16Array {
 	const isNorm = shape.length <= 1 && name.endsWith("norm.weight");
 	const centre = isNorm ? 1 : 0;
 	const spread =
@@ -80,64 +88,46 @@ function levelsFor(
 	return levels;
 }
 
-/** The values a tensor can take, as bit patterns of its dtype, low to high. */
+/** The values a tensor can take, low to high: f16 patterns for f16, else bf16 patterns. */
 function makeLevels(
 	centre: number,
 	spread: number,
 	dtype: TensorDtype,
-): Uint32Array {
-	const values = Float32Array.from(
+): Uint16Array {
+	const exact = Float32Array.from(
 		{ length: numLevels },
 		(_, i) => centre + spread * ((2 * i + 1) / numLevels - 1),
 	);
-	const rounded = float32ToBfloat16(values);
-	if (dtype === "bf16") return Uint32Array.from(rounded);
-	const bits = Uint32Array.from(rounded, (value) => value << 16);
-	if (dtype === "f32") return bits;
-	const { values: halves } = float32ToFloat16(new Float32Array(bits.buffer));
-	return Uint32Array.from(halves);
+	const rounded = float32ToBfloat16(exact);
+	if (dtype !== "f16") return rounded;
+	return float32ToFloat16(bfloat16ToFloat32(rounded)).values;
 }
 
-/** Elements [start, end) of a 2-byte dtype, two at a time. */
-function generate16(
-	name: string,
-	levels: Uint32Array,
+/** 2-byte elements: one word is a pair. */
+function fillHalves(
+	out: Int32Array,
+	firstPair: number,
+	levels: Uint16Array,
 	key: number,
-	start: number,
-	end: number,
-): Uint8Array {
-	const firstPair = Math.floor(start / 2);
-	const numPairs = Math.ceil(end / 2) - firstPair;
-	const out = allocateBytes(name, numPairs * 4);
-	const pairs = new Uint32Array(out.buffer);
-	const base = firstPair | 0;
-	for (let i = 0; i < numPairs; i++) {
-		const h = hash((base + i) | 0, key);
-		pairs[i] = levels[h & levelMask] | (levels[(h >>> 16) & levelMask] << 16);
+): void {
+	for (let i = 0; i < out.length; i++) {
+		const h = hash((firstPair + i) | 0, key);
+		out[i] = levels[h & 0xfff] | (levels[h >>> 20] << 16);
 	}
-	const skip = (start - firstPair * 2) * 2;
-	const length = (end - start) * 2;
-	return skip === 0 && length === out.length
-		? out
-		: out.slice(skip, skip + length);
 }
 
-/** Elements [start, end) of f32: the same values as in 2 bytes. */
-function generate32(
-	name: string,
-	levels: Uint32Array,
+/** f32 elements: a bf16 pattern is the upper half of a word. */
+function fillWords(
+	out: Int32Array,
+	firstPair: number,
+	levels: Uint16Array,
 	key: number,
-	start: number,
-	end: number,
-): Uint8Array {
-	const out = allocateBytes(name, (end - start) * 4);
-	const values = new Uint32Array(out.buffer);
-	for (let i = 0; i < values.length; i++) {
-		const element = start + i;
-		const h = hash(Math.floor(element / 2) | 0, key);
-		values[i] = levels[(element % 2 === 0 ? h : h >>> 16) & levelMask];
+): void {
+	for (let i = 0; i < out.length; i += 2) {
+		const h = hash((firstPair + i / 2) | 0, key);
+		out[i] = levels[h & 0xfff] << 16;
+		out[i + 1] = levels[h >>> 20] << 16;
 	}
-	return out;
 }
 
 /**
