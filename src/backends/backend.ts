@@ -146,8 +146,8 @@ export interface SamplingInput {
 export interface StepOutput {
 	/** [Q] */
 	readonly tokenIds: Int32Array;
-	/** Rows whose logits held NaN: their token ids mean nothing. */
-	readonly nanRows: readonly number[];
+	/** Rows that could not be sampled; their token ids mean nothing. `nan`: the logits held one; `forbidden`: no token was allowed. */
+	readonly failedRows: ReadonlyMap<number, "nan" | "forbidden">;
 	readonly logprobs: LogprobTable | null;
 }
 

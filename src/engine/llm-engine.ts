@@ -1,0 +1,389 @@
+/**
+ * The step loop: schedule, pack, submit, read, hand tokens out. Knows requests as token ids; text is the business of their sinks.
+ * Where the backend can, step n+1 is scheduled and submitted while step n runs, and ids are read one step late (vLLM's async
+ * scheduling): a row of a sequence that turned out finished is dropped.
+ */
+import type {
+	Executable,
+	LogprobTable,
+	StepOutput,
+} from "../backends/backend.ts";
+import { assert, NanoVllmError } from "../errors.ts";
+import { createPacker } from "./batch.ts";
+import { BlockManager } from "./block-manager.ts";
+import { Scheduler } from "./scheduler.ts";
+import { Sequence, type SequenceParams, type StepRow } from "./sequence.ts";
+
+export interface LlmEngineConfig {
+	readonly blockSize: number;
+	readonly maxNumSeqs: number;
+	readonly maxNumBatchedTokens: number;
+	readonly enablePrefixCaching: boolean;
+	readonly enableChunkedPrefill: boolean;
+	readonly asyncScheduling: boolean;
+	readonly seed: number;
+	readonly vocabSize: number;
+	/** Milliseconds, monotonic. */
+	readonly now: () => number;
+	/** Lets timers, sockets and signals run between steps of a backend that computes on this thread. */
+	readonly yieldToEventLoop: () => Promise<void>;
+}
+
+export interface EngineRequest {
+	readonly requestId: string;
+	readonly promptTokenIds: Int32Array;
+	readonly params: SequenceParams;
+	/** Smaller runs first. */
+	readonly priority: number;
+	readonly sink: RequestSink;
+}
+
+export interface LogprobEntry {
+	readonly tokenId: number;
+	readonly logprob: number;
+	readonly rank: number;
+}
+
+/** Receives what becomes of a request. A sink that throws fails its own request, no other. */
+export interface RequestSink {
+	/** `isStop`: the token ends the sequence and is not text. logprobs: the chosen token's entry first. @returns the stop string the text now ends with */
+	onToken(
+		seq: Sequence,
+		tokenId: number,
+		isStop: boolean,
+		logprobs: readonly LogprobEntry[] | null,
+	): string | null;
+	onPromptLogprobs(position: number, entries: readonly LogprobEntry[]): void;
+	/** Called once per sequence; its status says how it ended. */
+	onFinish(seq: Sequence): void;
+}
+
+export interface RequestMetrics {
+	readonly arrivalMs: number;
+	firstScheduledMs: number | null;
+	firstTokenMs: number | null;
+	finishedMs: number | null;
+	numPreemptions: number;
+}
+
+export interface EngineStats {
+	readonly numRequestsRunning: number;
+	readonly numRequestsWaiting: number;
+	/** 0..1 */
+	readonly kvCacheUsage: number;
+	readonly numBlocks: number;
+	readonly numSteps: number;
+	readonly numPromptTokens: number;
+	readonly numGenerationTokens: number;
+	readonly numPreemptions: number;
+	/** In tokens, as vLLM counts them. */
+	readonly prefixCacheQueries: number;
+	readonly prefixCacheHits: number;
+}
+
+interface RequestState extends EngineRequest {
+	readonly sequences: readonly Sequence[];
+	readonly metrics: RequestMetrics;
+	/** Sequences handed to the scheduler: the first at once, the others when it has computed the prompt. */
+	numStarted: number;
+	numFinished: number;
+}
+
+interface Flight {
+	readonly rows: readonly StepRow[];
+	readonly output: Promise<StepOutput>;
+}
+
+export class LlmEngine {
+	readonly #config: LlmEngineConfig;
+	readonly #executable: Executable;
+	readonly #blocks: BlockManager;
+	readonly #scheduler: Scheduler;
+	readonly #pack: ReturnType<typeof createPacker>;
+	readonly #requests = new Map<string, RequestState>();
+	#loop: Promise<void> | null = null;
+	/** Why no request is taken any more; null while open. */
+	#closed: NanoVllmError | null = null;
+	#numArrivals = 0;
+	#numSteps = 0;
+	#numPromptTokens = 0;
+	#numGenerationTokens = 0;
+
+	constructor(executable: Executable, config: LlmEngineConfig) {
+		this.#config = config;
+		this.#executable = executable;
+		this.#blocks = new BlockManager(
+			executable.numBlocks,
+			config.blockSize,
+			config,
+		);
+		this.#scheduler = new Scheduler(config, this.#blocks);
+		this.#pack = createPacker(config);
+	}
+
+	/** Queues a request and starts the loop if it rests. Prompt and parameters are checked by the caller. @throws engine_closed */
+	add(request: EngineRequest): RequestMetrics {
+		if (this.#closed !== null) throw this.#closed;
+		const { requestId, params } = request;
+		assert(!this.#requests.has(requestId), `request id ${requestId} is new`);
+		const sequences: Sequence[] = [];
+		for (let index = 0; index < params.n; index++) {
+			const arrival = this.#numArrivals++;
+			const first: Sequence | null = sequences[0] ?? null;
+			sequences.push(
+				new Sequence({
+					requestId,
+					arrival,
+					priority: request.priority,
+					index,
+					params: first === null ? params : { ...params, promptLogprobs: null },
+					seed: this.#seedOf(params, index, arrival),
+					promptTokenIds: request.promptTokenIds,
+					sibling: first,
+				}),
+			);
+		}
+		const metrics: RequestMetrics = {
+			arrivalMs: this.#config.now(),
+			firstScheduledMs: null,
+			firstTokenMs: null,
+			finishedMs: null,
+			numPreemptions: 0,
+		};
+		const state = { ...request, sequences, metrics, numFinished: 0 };
+		this.#requests.set(requestId, { ...state, numStarted: 1 });
+		this.#scheduler.add(sequences[0]);
+		this.#loop ??= this.#run();
+		return metrics;
+	}
+
+	/** A given seed counts up over a request's n outputs, as vLLM's; requests without one are told apart by arrival. */
+	#seedOf(params: SequenceParams, index: number, arrival: number): number {
+		if (params.seed !== null) return params.seed + index;
+		const high = (this.#config.seed + 1) % 2 ** 21;
+		return high * 2 ** 32 + (Math.imul(arrival + 1, 0x9e3779b1) >>> 0);
+	}
+
+	/** Ends a request now with what it has; unknown and finished ids are ignored. */
+	abort(requestId: string): void {
+		const request = this.#requests.get(requestId);
+		if (request === undefined) return;
+		this.#start(request);
+		for (const seq of request.sequences) {
+			if (seq.isFinished) continue;
+			this.#scheduler.finish(seq, "abort");
+			this.#finished(request, seq);
+		}
+	}
+
+	stats(): EngineStats {
+		const { numBlocks } = this.#blocks;
+		return {
+			numRequestsRunning: this.#scheduler.numRunning,
+			numRequestsWaiting: this.#scheduler.numWaiting,
+			kvCacheUsage: 1 - this.#blocks.numFreeBlocks / numBlocks,
+			numBlocks,
+			numSteps: this.#numSteps,
+			numPromptTokens: this.#numPromptTokens,
+			numGenerationTokens: this.#numGenerationTokens,
+			numPreemptions: this.#scheduler.numPreemptions,
+			prefixCacheQueries: this.#scheduler.numPrefixQueryTokens,
+			prefixCacheHits: this.#scheduler.numPrefixHitTokens,
+		};
+	}
+
+	resetPrefixCache(): void {
+		this.#blocks.resetPrefixCache();
+	}
+
+	/** Fails what is running, lets the step in flight end, and frees the device. */
+	async close(): Promise<void> {
+		this.#closed ??= new NanoVllmError(
+			"engine_closed",
+			"the engine was closed. Load the model again.",
+		);
+		this.#failAll(this.#closed);
+		await this.#loop;
+		await this.#executable.close();
+	}
+
+	async #run(): Promise<void> {
+		const overlap = this.#config.asyncScheduling && this.#executable.overlaps;
+		let flight: Flight | null = null;
+		try {
+			for (;;) {
+				const next = this.#launch();
+				if (next === null && flight === null) break;
+				const due: Flight | null = overlap ? flight : next;
+				flight = overlap ? next : null;
+				if (due !== null) this.#accept(due.rows, await due.output);
+				if (!this.#executable.overlaps) await this.#config.yieldToEventLoop();
+			}
+			assert(
+				this.#requests.size === 0,
+				"an idle engine has no unfinished request",
+			);
+			this.#scheduler.checkIntegrity();
+		} catch (cause) {
+			await flight?.output.catch(() => {});
+			this.#closed = asNanoVllmError(cause);
+			this.#failAll(this.#closed);
+		} finally {
+			this.#loop = null;
+		}
+	}
+
+	/** Schedules and submits one step; null where there is nothing to run now. */
+	#launch(): Flight | null {
+		const batch = this.#scheduler.schedule();
+		if (batch === null) return null;
+		this.#numSteps++;
+		for (const { seq, start, numTokens, samples } of batch.scheduled) {
+			const prompt = Math.min(numTokens, seq.numPromptTokens - start);
+			if (prompt > 0) this.#prefilled(seq, prompt, samples);
+		}
+		const { input, rows } = this.#pack(batch);
+		const output = this.#executable.submit(input);
+		output.catch(() => {}); // heard where it is awaited
+		return { rows, output };
+	}
+
+	#prefilled(seq: Sequence, numTokens: number, done: boolean): void {
+		this.#numPromptTokens += numTokens;
+		const request = this.#requests.get(seq.requestId);
+		if (request === undefined) return;
+		request.metrics.firstScheduledMs ??= this.#config.now();
+		if (done) this.#start(request);
+	}
+
+	/** Queues the sequences that wait for the first one's prompt. */
+	#start(request: RequestState): void {
+		while (request.numStarted < request.sequences.length)
+			this.#scheduler.add(request.sequences[request.numStarted++]);
+	}
+
+	#accept(rows: readonly StepRow[], output: StepOutput): void {
+		const numSampleRows = output.tokenIds.length;
+		for (let r = numSampleRows; r < rows.length; r++) {
+			const { seq, position } = rows[r];
+			const entries = logprobsOf(output.logprobs, r) ?? [];
+			if (output.failedRows.has(r)) this.#fail(seq, unsampleable("nan"));
+			else
+				this.#deliver(seq, (sink) => sink.onPromptLogprobs(position, entries));
+		}
+		for (let r = 0; r < numSampleRows; r++) {
+			const { seq } = rows[r];
+			if (seq.pendingRow === rows[r]) seq.pendingRow = null;
+			if (seq.isFinished) continue;
+			const failure = output.failedRows.get(r);
+			if (failure !== undefined) this.#fail(seq, unsampleable(failure));
+			else
+				this.#append(seq, output.tokenIds[r], logprobsOf(output.logprobs, r));
+		}
+	}
+
+	#append(
+		seq: Sequence,
+		tokenId: number,
+		logprobs: readonly LogprobEntry[] | null,
+	): void {
+		const { params, numPromptTokens } = seq;
+		seq.appendToken(tokenId);
+		this.#numGenerationTokens++;
+		const numOutput = seq.numTokens - numPromptTokens;
+		const mayStop = numOutput >= params.minTokens;
+		const isEos = mayStop && params.eosTokenIds.includes(tokenId);
+		const isStop = isEos || (mayStop && params.stopTokenIds.includes(tokenId));
+		this.#deliver(seq, (sink, { metrics }) => {
+			if (metrics.firstTokenMs === null)
+				metrics.firstTokenMs = this.#config.now();
+			const text = sink.onToken(seq, tokenId, isStop, logprobs);
+			if (isStop) this.#scheduler.finish(seq, "stop", isEos ? null : tokenId);
+			else if (text !== null) this.#scheduler.finish(seq, "stop", text);
+			else if (numOutput >= params.maxOutputTokens)
+				this.#scheduler.finish(seq, "length");
+		});
+	}
+
+	/** Hands something to the sequence's sink and closes the books if that ended it. */
+	#deliver(
+		seq: Sequence,
+		hand: (sink: RequestSink, request: RequestState) => void,
+	): void {
+		const request = this.#requests.get(seq.requestId);
+		if (request === undefined || seq.isFinished) return;
+		try {
+			hand(request.sink, request);
+		} catch (cause) {
+			this.#fail(seq, asNanoVllmError(cause));
+			return;
+		}
+		if (seq.isFinished) this.#finished(request, seq);
+	}
+
+	#finished(request: RequestState, seq: Sequence): void {
+		const { metrics } = request;
+		metrics.numPreemptions += seq.numPreemptions;
+		if (++request.numFinished === request.sequences.length) {
+			metrics.finishedMs = this.#config.now();
+			this.#requests.delete(request.requestId);
+		}
+		try {
+			request.sink.onFinish(seq);
+		} catch {
+			// The request is over and its owner was told; there is nobody else to tell.
+		}
+	}
+
+	/** Fails the whole request of a sequence. */
+	#fail(seq: Sequence, error: NanoVllmError): void {
+		const request = this.#requests.get(seq.requestId);
+		if (request === undefined) return;
+		this.#start(request);
+		for (const each of request.sequences) {
+			if (each.isFinished) continue;
+			this.#scheduler.fail(each, error);
+			this.#finished(request, each);
+		}
+	}
+
+	#failAll(error: NanoVllmError): void {
+		for (const { sequences } of [...this.#requests.values()])
+			this.#fail(sequences[0], error);
+	}
+}
+
+function logprobsOf(
+	table: LogprobTable | null,
+	row: number,
+): LogprobEntry[] | null {
+	if (table === null || table.start[row] === table.start[row + 1]) return null;
+	const entries: LogprobEntry[] = [];
+	for (let i = table.start[row]; i < table.start[row + 1]; i++)
+		entries.push({
+			tokenId: table.tokenIds[i],
+			logprob: table.logprobs[i],
+			rank: table.ranks[i],
+		});
+	return entries;
+}
+
+function unsampleable(reason: "nan" | "forbidden"): NanoVllmError {
+	return reason === "nan"
+		? new NanoVllmError(
+				"nan_logits",
+				"the model gave NaN where a token was to be chosen: its weights are damaged, or too large for the type they are computed in. Try dtype f32.",
+			)
+		: new NanoVllmError(
+				"invalid_sampling_params",
+				"allowedTokenIds, badWords, logitBias and minTokens together forbid every token. Loosen one of them.",
+			);
+}
+
+function asNanoVllmError(cause: unknown): NanoVllmError {
+	if (cause instanceof NanoVllmError) return cause;
+	const message = cause instanceof Error ? cause.message : String(cause);
+	return new NanoVllmError("backend_failed", `a step failed: ${message}`, {
+		cause,
+	});
+}
