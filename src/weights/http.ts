@@ -219,8 +219,7 @@ async function readExactly(
 	const out = allocateBytes(url, length);
 	let filled = 0;
 	try {
-		for await (const chunk of response.body ?? []) {
-			// `break` cancels the rest of a body that is too long.
+		for await (const chunk of chunksOf(response)) {
 			if (filled + chunk.byteLength > length) {
 				filled += chunk.byteLength;
 				break;
@@ -257,7 +256,7 @@ async function readLimited(
 	const chunks: Uint8Array[] = [];
 	let size = 0;
 	try {
-		for await (const chunk of response.body ?? []) {
+		for await (const chunk of chunksOf(response)) {
 			size += chunk.byteLength;
 			checkTextSize(url, size, maxBytes);
 			chunks.push(chunk);
@@ -277,6 +276,21 @@ async function readLimited(
 		filled += chunk.byteLength;
 	}
 	return out;
+}
+
+/** The body piece by piece; leaving the loop early cancels the rest. Not every browser can iterate a ReadableStream itself. */
+async function* chunksOf(response: Response): AsyncGenerator<Uint8Array> {
+	const reader = response.body?.getReader();
+	if (!reader) return;
+	try {
+		for (;;) {
+			const { done, value } = await reader.read();
+			if (done) return;
+			yield value;
+		}
+	} finally {
+		await reader.cancel().catch(() => {});
+	}
 }
 
 /** Lets the connection go; a body that fails while being thrown away is no news. */

@@ -90,9 +90,7 @@ export function parseHeader(
 		if (name === "__metadata__") checkMetadata(file, value);
 		else entries.push(parseEntry(file, name, value, dataStart));
 	}
-	entries.sort(
-		(a, b) => a.offset - b.offset || a.byteLength - b.byteLength || 0,
-	);
+	entries.sort((a, b) => a.offset - b.offset || a.byteLength - b.byteLength);
 	checkCoverage(file, entries, dataStart, fileSize);
 	return entries;
 }
@@ -253,6 +251,12 @@ function isOffsets(value: unknown): value is [number, number] {
 
 /** A value from a file, short enough for a message. */
 export function show(value: unknown): string {
-	const text = JSON.stringify(value) ?? "nothing";
+	let text: string;
+	try {
+		text = JSON.stringify(value) ?? "nothing";
+	} catch {
+		// JSON.parse takes any depth, JSON.stringify does not.
+		text = "a value nested too deep to print";
+	}
 	return text.length <= 80 ? text : `${text.slice(0, 79)}…`;
 }

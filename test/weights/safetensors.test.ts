@@ -330,10 +330,15 @@ const malformed: readonly [
 	["zero padding", writeRaw("{}\0"), /not JSON/],
 	[
 		"not UTF-8",
-		writeRaw(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x7d)),
+		writeRaw(Buffer.from('{"__metadata__":{"größe":"1"}}', "latin1")),
 		/not JSON in UTF-8/,
 	],
 	["nested too deep", writeRaw(`{"a":${"[".repeat(1e5)}`), /not JSON/],
+	[
+		"value too deep to print",
+		writeRaw(`{"a":${"[".repeat(1e5)}${"]".repeat(1e5)}}`),
+		/wanted \{dtype, shape, data_offsets\}/,
+	],
 	[
 		"metadata a string",
 		writeRaw('{"__metadata__":"pt"}'),
