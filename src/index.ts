@@ -1,1 +1,29 @@
-export {};
+/** The public names of nano-vllm. */
+export type { WeightSource } from "./backends/backend.ts";
+export type {
+	EngineConfig,
+	SamplingParams,
+	SamplingParamsInput,
+} from "./config.ts";
+export type { EngineStats, RequestMetrics } from "./engine/llm-engine.ts";
+export type {
+	CompletionDelta,
+	CompletionOutput,
+	RequestOutput,
+	TokenLogprob,
+} from "./engine/output.ts";
+export type { FinishReason } from "./engine/sequence.ts";
+export { type ErrorCode, NanoVllmError } from "./errors.ts";
+export {
+	type ChatOptions,
+	type GenerateOptions,
+	type GenerateProgress,
+	LLM,
+	type LoadOptions,
+	type RequestOptions,
+} from "./llm.ts";
+export type { ModelConfig } from "./models/config.ts";
+export type { Prompt } from "./prompt.ts";
+export type { ChatMessage } from "./tokenizer/chat-template.ts";
+export type { Tokenizer } from "./tokenizer/tokenizer.ts";
+export { fileMap, type ModelFiles } from "./weights/source.ts";

@@ -86,10 +86,14 @@ export class BlockManager {
 		seq.numComputedTokens = seq.numBlocks * this.blockSize;
 	}
 
-	/** Gives `to`, a sequence without blocks, the full blocks both begin with (n > 1: the prompt is computed once). */
+	/** Gives `to`, a sequence without blocks, the full blocks of the prompt both begin with (n > 1: it is computed once). */
 	share(from: Sequence, to: Sequence): void {
 		assert(to.numBlocks === 0, "shared blocks come first");
-		const shared = Math.min(from.numComputedTokens, to.numTokens - 1);
+		const shared = Math.min(
+			from.numComputedTokens,
+			to.numPromptTokens,
+			to.numTokens - 1,
+		);
 		for (let i = 0; i < Math.floor(shared / this.blockSize); i++) {
 			this.#reference(from.blockTable[i]);
 			to.appendBlock(from.blockTable[i]);

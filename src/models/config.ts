@@ -114,9 +114,13 @@ function parseRope(json: Json): RopeConfig {
 	const theta = positive(merged, "rope_theta", 10_000);
 	switch (type) {
 		case "default":
-			return { type, theta, factor: 1 };
+			return { type: "default", theta, factor: 1 };
 		case "linear":
-			return { type, theta, factor: positive(parameters, "factor", 1) };
+			return {
+				type: "linear",
+				theta,
+				factor: positive(parameters, "factor", 1),
+			};
 		default:
 			throw new NanoVllmError(
 				"unsupported_model",

@@ -10,7 +10,6 @@ import type {
 	StepOutput,
 	WeightSource,
 } from "../backend.ts";
-import { checkFinite, checkTensor } from "../check-weights.ts";
 import {
 	type Activation,
 	kvBytesPerToken,
@@ -18,6 +17,7 @@ import {
 	type Weight,
 	weightsOf,
 } from "../program.ts";
+import { readWeight } from "../read-weight.ts";
 import type { LayerCache, Matrix } from "./ops.ts";
 import { walk } from "./walk.ts";
 
@@ -43,19 +43,9 @@ async function loadWeights(
 	let loadedBytes = 0;
 	for (const weight of wanted) {
 		const data = new Float32Array(numElements(weight));
-		let offset = 0;
-		for (const { tensor, rows } of weight.parts) {
-			signal?.throwIfAborted();
-			const info = checkTensor(source, tensor, [
-				rows,
-				...weight.shape.slice(1),
-			]);
-			const bytes = await source.read(tensor, 0, rows, signal);
-			const part = toFloat32(bytes, info.dtype);
-			checkFinite(part, tensor);
-			data.set(part, offset);
-			offset += part.length;
-		}
+		await readWeight(source, weight, signal, (bytes, dtype, offset) =>
+			data.set(toFloat32(bytes, dtype), offset),
+		);
 		loaded.set(weight.name, data);
 		loadedBytes += data.byteLength;
 		onProgress?.(loadedBytes, total);

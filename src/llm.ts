@@ -1,0 +1,426 @@
+/** The library: load a model, generate, chat, stream. The one place where text, engine and device meet. After vLLM's LLM class. */
+import {
+	type EngineConfig,
+	resolveEngineConfig,
+	resolveSamplingParams,
+	type SamplingParamsInput,
+	show,
+} from "./config.ts";
+import { type EngineStats, LlmEngine } from "./engine/llm-engine.ts";
+import {
+	type CompletionDelta,
+	createCollector,
+	type RequestOutput,
+} from "./engine/output.ts";
+import type { SequenceParams } from "./engine/sequence.ts";
+import { type ModelFacts, sequenceParams } from "./engine/sequence-params.ts";
+import { NanoVllmError } from "./errors.ts";
+import { type LoadContext, type LoadedModel, loadModel } from "./load.ts";
+import type { ModelConfig } from "./models/config.ts";
+import { loadPlatform } from "./platform/detect.ts";
+import type { Platform } from "./platform/platform.ts";
+import { type Prompt, type TokenizedPrompt, tokenizePrompt } from "./prompt.ts";
+import type { ChatMessage, RenderOptions } from "./tokenizer/chat-template.ts";
+import { createDetokenizer } from "./tokenizer/detokenizer.ts";
+import type { Tokenizer } from "./tokenizer/tokenizer.ts";
+import type { ModelFiles } from "./weights/source.ts";
+
+export type LoadOptions = Partial<EngineConfig> & LoadContext;
+
+export interface RequestOptions {
+	readonly signal?: AbortSignal;
+	/** With schedulingPolicy "priority": smaller runs first. */
+	readonly priority?: number;
+}
+
+export interface GenerateOptions extends RequestOptions {
+	/** Called when a request ends, and at most ten times a second between. */
+	readonly progress?: (progress: GenerateProgress) => void;
+}
+
+export interface GenerateProgress {
+	readonly numFinished: number;
+	readonly numRequests: number;
+	readonly numPromptTokens: number;
+	readonly numGenerationTokens: number;
+	readonly elapsedMs: number;
+}
+
+export interface ChatOptions extends GenerateOptions {
+	/** Passed to the chat template: tools, documents, enable_thinking … */
+	readonly template?: RenderOptions;
+}
+
+type OneOrMany<T> = T | readonly T[];
+
+interface Submission {
+	readonly prompt: TokenizedPrompt;
+	readonly params: SequenceParams;
+	readonly priority: number;
+}
+
+const PROGRESS_INTERVAL_MS = 100;
+
+export class LLM {
+	/** The device the model runs on. */
+	readonly device: LoadedModel["device"];
+	readonly modelName: string;
+	readonly modelConfig: ModelConfig;
+	readonly maxModelLen: number;
+	/** The model authors' sampling advice (generation_config.json) over vLLM's defaults: used where a call gives no parameters. */
+	readonly defaultSamplingParams: SamplingParamsInput;
+	readonly #model: LoadedModel;
+	readonly #engine: LlmEngine;
+	readonly #facts: ModelFacts;
+	readonly #platform: Platform;
+	#numRequests = 0;
+
+	private constructor(
+		model: LoadedModel,
+		config: EngineConfig,
+		platform: Platform,
+	) {
+		this.#model = model;
+		this.#platform = platform;
+		this.device = model.device;
+		this.modelName = model.name;
+		this.modelConfig = model.modelConfig;
+		this.maxModelLen = model.maxModelLen;
+		this.defaultSamplingParams = model.generation.sampling;
+		const { vocabSize } = model.modelConfig;
+		const tokenizer = model.text?.tokenizer ?? null;
+		const eos = new Set([
+			...model.modelConfig.eosTokenIds,
+			...model.generation.eosTokenIds,
+			...(tokenizer?.eosTokenId === undefined ? [] : [tokenizer.eosTokenId]),
+		]);
+		this.#facts = {
+			vocabSize,
+			maxModelLen: model.maxModelLen,
+			maxLogprobs: config.maxLogprobs,
+			eosTokenIds: [...eos].filter((id) => id < vocabSize),
+			encode:
+				tokenizer &&
+				((text) => tokenizer.encode(text, { addSpecialTokens: false })),
+		};
+		this.#engine = new LlmEngine(model.executable, {
+			...config,
+			maxNumBatchedTokens: model.maxNumBatchedTokens,
+			vocabSize,
+			now: platform.now,
+			yieldToEventLoop: platform.yieldToEventLoop,
+		});
+	}
+
+	/**
+	 * @param model a directory with config.json and *.safetensors, an http(s) URL of one, or files in memory
+	 * @throws invalid_option, model_not_found, unsupported_model, invalid_weights, out_of_memory and others; see ErrorCode
+	 */
+	static async load(
+		model: string | ModelFiles,
+		options: LoadOptions = {},
+	): Promise<LLM> {
+		const { signal, onProgress, ...engineOptions } = options;
+		const config = resolveEngineConfig(engineOptions);
+		signal?.throwIfAborted();
+		const platform = await loadPlatform();
+		const context = { signal, onProgress };
+		const loaded = await loadModel(model, config, platform, context);
+		return new LLM(loaded, config, platform);
+	}
+
+	/** @throws invalid_tokenizer when loaded with skipTokenizerInit */
+	get tokenizer(): Tokenizer {
+		return this.#text().tokenizer;
+	}
+
+	/**
+	 * Continues every prompt, in one batch, and returns the results in the order of the prompts. Nothing is started when one
+	 * of them is wrong.
+	 * @param samplingParams for all prompts, or one per prompt; the model's own defaults where left out
+	 * @throws invalid_prompt, prompt_too_long, invalid_sampling_params; signal.reason when aborted
+	 */
+	async generate(
+		prompts: OneOrMany<Prompt>,
+		samplingParams?: OneOrMany<SamplingParamsInput>,
+		options: GenerateOptions = {},
+	): Promise<RequestOutput[]> {
+		const list = isList(prompts) ? prompts : [prompts];
+		const tokenize = (prompt: Prompt) => this.#tokenize(prompt);
+		return this.#runAll(list, tokenize, samplingParams, options);
+	}
+
+	/** Answers one conversation or a list of them, through the model's chat template. @throws as generate, and invalid_chat_template */
+	async chat(
+		messages: readonly ChatMessage[] | readonly (readonly ChatMessage[])[],
+		samplingParams?: OneOrMany<SamplingParamsInput>,
+		options: ChatOptions = {},
+	): Promise<RequestOutput[]> {
+		const many = Array.isArray(messages) && Array.isArray(messages[0]);
+		const list = (many ? messages : [messages]) as (readonly ChatMessage[])[];
+		const tokenize = (conversation: readonly ChatMessage[]) =>
+			this.#tokenizeChat(conversation, options.template);
+		return this.#runAll(list, tokenize, samplingParams, options);
+	}
+
+	/** One prompt, token by token; with n > 1 the deltas of the outputs alternate. Leaving the loop aborts the request. */
+	stream(
+		prompt: Prompt,
+		samplingParams?: SamplingParamsInput,
+		options: RequestOptions = {},
+	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
+		const tokenize = () => this.#tokenize(prompt);
+		return this.#stream(tokenize, samplingParams, options);
+	}
+
+	/** The answer to a conversation, token by token. */
+	streamChat(
+		messages: readonly ChatMessage[],
+		samplingParams?: SamplingParamsInput,
+		options: ChatOptions = {},
+	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
+		const tokenize = () => this.#tokenizeChat(messages, options.template);
+		return this.#stream(tokenize, samplingParams, options);
+	}
+
+	/** Ends a request with what it has: finishReason "abort". */
+	abort(requestId: string): void {
+		this.#engine.abort(requestId);
+	}
+
+	stats(): EngineStats {
+		return this.#engine.stats();
+	}
+
+	/** Forgets cached prefixes that no running request uses. */
+	resetPrefixCache(): void {
+		this.#engine.resetPrefixCache();
+	}
+
+	/** Fails what still runs (engine_closed) and frees weights and cache. */
+	async close(): Promise<void> {
+		await this.#engine.close();
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.close();
+	}
+
+	#text(): NonNullable<LoadedModel["text"]> {
+		if (this.#model.text !== null) return this.#model.text;
+		throw new NanoVllmError(
+			"invalid_tokenizer",
+			"the model was loaded with skipTokenizerInit: there is no tokenizer. Load without it.",
+		);
+	}
+
+	#tokenize(prompt: Prompt, addSpecialTokens = true): TokenizedPrompt {
+		const tokenizer = this.#model.text?.tokenizer ?? null;
+		return tokenizePrompt(prompt, tokenizer, this.#facts, addSpecialTokens);
+	}
+
+	#tokenizeChat(
+		messages: readonly ChatMessage[],
+		template: RenderOptions = {},
+	): TokenizedPrompt {
+		const { chatTemplate } = this.#text();
+		if (chatTemplate === null)
+			throw new NanoVllmError(
+				"invalid_chat_template",
+				`${this.modelName} has no chat template. Use generate, or add a chat_template.jinja.`,
+			);
+		const options = { addGenerationPrompt: true, ...template };
+		return this.#tokenize(chatTemplate.render(messages, options), false);
+	}
+
+	#prepare<P>(
+		list: readonly P[],
+		tokenize: (prompt: P) => TokenizedPrompt,
+		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
+		priority = 0,
+	): Submission[] {
+		const perPrompt = isList(samplingParams) ? samplingParams : null;
+		if (perPrompt !== null && perPrompt.length !== list.length)
+			throw new NanoVllmError(
+				"invalid_sampling_params",
+				`${perPrompt.length} sampling parameters for ${list.length} prompts. Give one for all, or one for each.`,
+			);
+		if (!Number.isSafeInteger(priority))
+			throw new NanoVllmError(
+				"invalid_option",
+				`priority must be an integer, got ${show(priority)}.`,
+			);
+		const resolve = (params: SamplingParamsInput | undefined) =>
+			resolveSamplingParams(params ?? this.defaultSamplingParams);
+		const shared = isList(samplingParams) ? null : resolve(samplingParams);
+		return list.map((item, i) =>
+			labelled(list.length > 1 ? `prompt ${i}: ` : "", () => {
+				const prompt = tokenize(item);
+				const params = shared ?? resolve(perPrompt?.[i]);
+				const length = prompt.tokenIds.length;
+				return {
+					prompt,
+					params: sequenceParams(params, length, this.#facts),
+					priority,
+				};
+			}),
+		);
+	}
+
+	async #runAll<P>(
+		list: readonly P[],
+		tokenize: (prompt: P) => TokenizedPrompt,
+		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
+		options: GenerateOptions,
+	): Promise<RequestOutput[]> {
+		const { signal, progress, priority } = options;
+		signal?.throwIfAborted();
+		const start = this.#platform.now();
+		const before = this.#engine.stats();
+		let numFinished = 0;
+		let lastReport = start;
+		const report = (always: boolean) => {
+			const now = this.#platform.now();
+			if (!always && now - lastReport < PROGRESS_INTERVAL_MS) return;
+			lastReport = now;
+			const stats = this.#engine.stats();
+			progress?.({
+				numFinished,
+				numRequests: list.length,
+				numPromptTokens: stats.numPromptTokens - before.numPromptTokens,
+				numGenerationTokens:
+					stats.numGenerationTokens - before.numGenerationTokens,
+				elapsedMs: now - start,
+			});
+		};
+		const submissions = this.#prepare(list, tokenize, samplingParams, priority);
+		const started = submissions.map((submission) =>
+			this.#submit(submission, progress && (() => report(false))),
+		);
+		const stop = () => {
+			for (const { requestId } of started) this.abort(requestId);
+		};
+		signal?.addEventListener("abort", stop, { once: true });
+		try {
+			const results = await Promise.allSettled(
+				started.map(async ({ done }) => {
+					const output = await done;
+					numFinished++;
+					report(true);
+					return output;
+				}),
+			);
+			signal?.throwIfAborted();
+			return unwrap(results);
+		} finally {
+			signal?.removeEventListener("abort", stop);
+		}
+	}
+
+	async *#stream(
+		tokenize: () => TokenizedPrompt,
+		samplingParams: SamplingParamsInput | undefined,
+		{ signal, priority }: RequestOptions,
+	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
+		signal?.throwIfAborted();
+		const [submission] = this.#prepare(
+			[null],
+			tokenize,
+			samplingParams,
+			priority,
+		);
+		const deltas: CompletionDelta[] = [];
+		let wake = () => {};
+		const { requestId, done } = this.#submit(submission, (delta) => {
+			deltas.push(delta);
+			wake();
+		});
+		let settled = false;
+		const end = () => {
+			settled = true;
+			wake();
+		};
+		done.then(end, end);
+		const stop = () => this.abort(requestId);
+		signal?.addEventListener("abort", stop, { once: true });
+		try {
+			for (let at = 0; ; ) {
+				signal?.throwIfAborted();
+				if (at < deltas.length) {
+					yield deltas[at++];
+					if (at === deltas.length) deltas.length = at = 0;
+				} else if (settled) return await done;
+				else
+					await new Promise<void>((resolve) => {
+						wake = resolve;
+					});
+			}
+		} finally {
+			signal?.removeEventListener("abort", stop);
+			stop();
+		}
+	}
+
+	#submit(
+		{ prompt, params, priority }: Submission,
+		onDelta?: (delta: CompletionDelta) => void,
+	): { requestId: string; done: Promise<RequestOutput> } {
+		const requestId = `req-${this.#numRequests++}`;
+		const { tokenizer } = this.#model.text ?? {};
+		const { tokenIds: promptTokenIds, text } = prompt;
+		const { skipSpecialTokens } = params;
+		const createTextStream =
+			tokenizer !== undefined && params.detokenize
+				? () =>
+						createDetokenizer(tokenizer, { skipSpecialTokens, promptTokenIds })
+				: null;
+		const done = new Promise<RequestOutput>((resolve, reject) => {
+			const metrics = this.#engine.add({
+				requestId,
+				promptTokenIds,
+				params,
+				priority,
+				sink: createCollector({
+					requestId,
+					params,
+					createTextStream,
+					tokenText: (id) => tokenizer?.tokenText(id) ?? "",
+					onDelta,
+					onDone: (result) =>
+						resolve({
+							requestId,
+							prompt: text,
+							promptTokenIds: Array.from(promptTokenIds),
+							metrics,
+							...result,
+						}),
+					onError: reject,
+				}),
+			});
+		});
+		done.catch(() => {}); // heard where it is awaited
+		return { requestId, done };
+	}
+}
+
+function isList<T>(value: OneOrMany<T> | undefined): value is readonly T[] {
+	return Array.isArray(value);
+}
+
+/** The same error, saying which of many inputs it is about. */
+function labelled<T>(label: string, make: () => T): T {
+	try {
+		return make();
+	} catch (cause) {
+		if (!(cause instanceof NanoVllmError) || label === "") throw cause;
+		throw new NanoVllmError(cause.code, label + cause.message, { cause });
+	}
+}
+
+/** Every result, or the first error once all have ended. */
+function unwrap<T>(results: readonly PromiseSettledResult<T>[]): T[] {
+	return results.map((result) => {
+		if (result.status === "rejected") throw result.reason;
+		return result.value;
+	});
+}

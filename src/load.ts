@@ -1,0 +1,274 @@
+/** Finds a model's files, reads what they say, and puts it on a device. The only file that knows every backend and weight format. */
+import type { Backend, Executable, WeightSource } from "./backends/backend.ts";
+import { type Program, weightsOf } from "./backends/program.ts";
+import type { EngineConfig } from "./config.ts";
+import { NanoVllmError } from "./errors.ts";
+import { buildProgram } from "./models/architectures.ts";
+import {
+	type GenerationConfig,
+	type ModelConfig,
+	parseGenerationConfig,
+	parseModelConfig,
+} from "./models/config.ts";
+import type { Platform } from "./platform/platform.ts";
+import {
+	type ChatTemplate,
+	createChatTemplate,
+	findChatTemplate,
+	specialTokensOf,
+} from "./tokenizer/chat-template.ts";
+import { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
+import { dummyWeights } from "./weights/dummy.ts";
+import { httpFiles } from "./weights/http.ts";
+import { openSafetensors } from "./weights/safetensors.ts";
+import type { ModelFiles } from "./weights/source.ts";
+
+export interface LoadProgress {
+	readonly loadedBytes: number;
+	readonly totalBytes: number;
+}
+
+export interface LoadContext {
+	readonly signal?: AbortSignal;
+	readonly onProgress?: (progress: LoadProgress) => void;
+}
+
+export interface TextTools {
+	readonly tokenizer: Tokenizer;
+	/** null where the model has no chat template. */
+	readonly chatTemplate: ChatTemplate | null;
+}
+
+export interface LoadedModel {
+	readonly name: string;
+	readonly device: Backend["name"];
+	readonly modelConfig: ModelConfig;
+	readonly generation: GenerationConfig;
+	readonly text: TextTools | null;
+	readonly executable: Executable;
+	readonly maxModelLen: number;
+	readonly maxNumBatchedTokens: number;
+}
+
+/** A step of this many tokens takes about a second or less on the device. */
+const DEFAULT_BATCHED_TOKENS: Readonly<Record<Backend["name"], number>> = {
+	reference: 256,
+	cpu: 512,
+	webgpu: 8192,
+};
+
+export async function loadModel(
+	model: string | ModelFiles,
+	config: EngineConfig,
+	platform: Platform,
+	context: LoadContext,
+): Promise<LoadedModel> {
+	const files = await findFiles(model, platform);
+	const modelConfig = parseModelConfig(await readJson(files, "config.json"));
+	const generation = parseGenerationConfig(
+		await readJson(files, "generation_config.json", false),
+	);
+	const program = buildProgram(modelConfig);
+	const text = config.skipTokenizerInit ? null : await loadText(files);
+	const backend = await openBackend(config);
+	const wanted = limitsOf(config, modelConfig, backend.name);
+	const weights = await openWeights(files, program, config);
+	let executable: Executable;
+	try {
+		executable = await backend.compile(program, weights, {
+			limits: wanted,
+			kvCacheDtype: config.kvCacheDtype,
+			signal: context.signal,
+			onProgress: (loadedBytes, totalBytes) =>
+				context.onProgress?.({ loadedBytes, totalBytes }),
+		});
+	} finally {
+		await weights.close();
+	}
+	try {
+		const maxModelLen = fitModelLen(config, wanted.maxModelLen, executable);
+		return {
+			name: files.label,
+			device: backend.name,
+			modelConfig,
+			generation,
+			text,
+			executable,
+			maxModelLen,
+			maxNumBatchedTokens: wanted.maxNumBatchedTokens,
+		};
+	} catch (error) {
+		await executable.close();
+		throw error;
+	}
+}
+
+async function findFiles(
+	model: string | ModelFiles,
+	platform: Platform,
+): Promise<ModelFiles> {
+	if (typeof model !== "string") return model;
+	if (/^https?:\/\//.test(model)) return httpFiles(model, fetch);
+	if (model.endsWith(".gguf"))
+		throw new NanoVllmError(
+			"unsupported_model",
+			`${model}: GGUF files are not supported yet. Give a directory with config.json and *.safetensors.`,
+		);
+	return platform.localFiles(model);
+}
+
+async function readJson(
+	files: ModelFiles,
+	path: string,
+	required = true,
+): Promise<unknown> {
+	const text = await files.readText(path);
+	if (text === null) {
+		if (!required) return null;
+		throw new NanoVllmError(
+			"model_not_found",
+			`${files.label} has no ${path}. A model is a directory with config.json, tokenizer.json and *.safetensors.`,
+		);
+	}
+	try {
+		return JSON.parse(text);
+	} catch (cause) {
+		throw new NanoVllmError(
+			path.startsWith("tokenizer")
+				? "invalid_tokenizer"
+				: "invalid_model_config",
+			`${files.label}/${path} is not JSON: ${(cause as Error).message}. Download it again.`,
+			{ cause },
+		);
+	}
+}
+
+async function loadText(files: ModelFiles): Promise<TextTools> {
+	if (!(await files.list()).includes("tokenizer.json"))
+		throw new NanoVllmError(
+			"invalid_tokenizer",
+			`${files.label} has no tokenizer.json. Add it, or load with skipTokenizerInit and pass token ids.`,
+		);
+	const [json, config, jinja] = await Promise.all([
+		readJson(files, "tokenizer.json"),
+		readJson(files, "tokenizer_config.json", false),
+		files.readText("chat_template.jinja"),
+	]);
+	const tokenizer = createTokenizer(json, config ?? undefined);
+	const source = findChatTemplate(config, jinja);
+	const chatTemplate =
+		source === undefined
+			? null
+			: createChatTemplate(source, specialTokensOf(config));
+	return { tokenizer, chatTemplate };
+}
+
+async function openBackend(config: EngineConfig): Promise<Backend> {
+	switch (config.device) {
+		case "auto":
+		case "reference": {
+			checkReferenceOptions(config);
+			const module = await import("./backends/reference/backend.ts");
+			return module.referenceBackend;
+		}
+		case "cpu":
+		case "webgpu":
+			throw new NanoVllmError(
+				"device_unavailable",
+				`device ${config.device} is not built in this version. Use device "reference" or "auto".`,
+			);
+		default:
+			return config.device satisfies never;
+	}
+}
+
+/** The reference backend computes in f32 and nothing else; asking it for more is a mistake worth naming. */
+function checkReferenceOptions(config: EngineConfig): void {
+	const { quantization, dtype, kvCacheDtype } = config;
+	const asked = { quantization, dtype, kvCacheDtype };
+	for (const [name, value] of Object.entries(asked))
+		if (value !== null && value !== "auto" && value !== "f32")
+			throw new NanoVllmError(
+				"invalid_option",
+				`${name} is ${value}: the reference backend computes and stores in f32. Leave the option out.`,
+			);
+}
+
+function limitsOf(
+	config: EngineConfig,
+	model: ModelConfig,
+	device: Backend["name"],
+) {
+	const longest = model.maxPositionEmbeddings;
+	const maxModelLen = config.maxModelLen ?? longest;
+	if (maxModelLen > longest)
+		throw new NanoVllmError(
+			"invalid_option",
+			`maxModelLen is ${maxModelLen}, the model was made for at most ${longest} (max_position_embeddings). Lower it.`,
+		);
+	const least = config.enableChunkedPrefill ? config.maxNumSeqs : maxModelLen;
+	const fallback = Math.max(DEFAULT_BATCHED_TOKENS[device], least);
+	const maxNumBatchedTokens = config.maxNumBatchedTokens ?? fallback;
+	if (maxNumBatchedTokens < least)
+		throw new NanoVllmError(
+			"invalid_option",
+			`maxNumBatchedTokens is ${maxNumBatchedTokens}; without chunked prefill a step must hold a whole prompt, maxModelLen ${maxModelLen}. Raise it, or set enableChunkedPrefill.`,
+		);
+	return {
+		blockSize: config.blockSize,
+		maxModelLen,
+		maxNumSeqs: config.maxNumSeqs,
+		maxNumBatchedTokens,
+		kvCacheBytes: config.kvCacheMemoryBytes,
+		memoryUtilization: config.gpuMemoryUtilization,
+	};
+}
+
+/** One sequence of maxModelLen must fit the cache, or it could never finish. */
+function fitModelLen(
+	config: EngineConfig,
+	maxModelLen: number,
+	{ numBlocks, kvCacheBytes }: Executable,
+): number {
+	const capacity = numBlocks * config.blockSize;
+	if (capacity >= maxModelLen) return maxModelLen;
+	if (config.maxModelLen === null && capacity >= 2) return capacity;
+	throw new NanoVllmError(
+		"out_of_memory",
+		`maxModelLen ${maxModelLen} does not fit the KV cache: ${kvCacheBytes} bytes hold ${capacity} tokens. Set maxModelLen to ${capacity} or less, or kvCacheMemoryBytes to ${Math.ceil((kvCacheBytes / capacity) * maxModelLen)} or more.`,
+	);
+}
+
+async function openWeights(
+	files: ModelFiles,
+	program: Program,
+	config: EngineConfig,
+): Promise<WeightSource> {
+	switch (config.loadFormat) {
+		case "dummy":
+			return dummyWeights(checkpointTensors(program), {
+				seed: config.seed,
+				dtype: config.dtype === "auto" ? "bf16" : config.dtype,
+			});
+		case "auto":
+		case "safetensors":
+			return openSafetensors(files);
+		case "gguf":
+			throw new NanoVllmError(
+				"unsupported_model",
+				'loadFormat "gguf" is not supported yet. Use safetensors.',
+			);
+		default:
+			return config.loadFormat satisfies never;
+	}
+}
+
+/** The tensors a checkpoint of this program has. */
+function checkpointTensors(program: Program) {
+	return weightsOf(program).flatMap(({ parts, shape }) =>
+		parts.map(({ tensor, rows }) => ({
+			name: tensor,
+			shape: [rows, ...shape.slice(1)],
+		})),
+	);
+}
