@@ -1,0 +1,24 @@
+/** What we use of @huggingface/tokenizers, typed: the package's own declarations import without extensions, which NodeNext refuses. */
+import * as huggingface from "@huggingface/tokenizers";
+
+interface PackageParts {
+	readonly Tokenizer: new (
+		tokenizerJson: object,
+		tokenizerConfig: object,
+	) => { readonly normalizer: { normalize(text: string): string } | null };
+	readonly SplitPreTokenizer: new (config: {
+		type: "Split";
+		pattern: unknown;
+		invert: boolean;
+	}) => { readonly pattern: RegExp | null };
+	readonly ReplaceDecoder: new (
+		config: object,
+	) => { readonly pattern: RegExp | null };
+	readonly Unigram: new (
+		config: object,
+		eosToken: string,
+	) => { tokenize(text: string): string[] };
+}
+
+export const { Tokenizer, SplitPreTokenizer, ReplaceDecoder, Unigram } =
+	huggingface as unknown as PackageParts;
