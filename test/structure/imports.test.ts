@@ -1,0 +1,137 @@
+/** The direction of imports: docs/structure.md as a test. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path/posix";
+import { test } from "node:test";
+
+/** Room → rooms it may import besides itself. A room is a folder or a file directly under src/. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+	errors: [],
+	config: ["errors"],
+	backends: ["errors", "weights"],
+	"backends/reference": ["errors", "backends", "weights"],
+	weights: ["errors", "backends"],
+	models: ["errors", "config", "backends"],
+	engine: ["errors", "config", "backends"],
+	tokenizer: ["errors", "config"],
+	platform: ["errors", "weights"],
+	prompt: ["errors", "config", "tokenizer"],
+	load: [
+		"errors",
+		"config",
+		"backends",
+		"backends/reference",
+		"models",
+		"platform",
+		"tokenizer",
+		"weights",
+	],
+	llm: [
+		"errors",
+		"config",
+		"engine",
+		"load",
+		"models",
+		"platform",
+		"prompt",
+		"tokenizer",
+		"weights",
+	],
+	index: [
+		"errors",
+		"config",
+		"backends",
+		"engine",
+		"llm",
+		"models",
+		"prompt",
+		"tokenizer",
+		"weights",
+	],
+	cli: ["errors", "config", "index", "platform"],
+};
+
+/** Packages and runtimes a room may name; every other room names none. */
+const PACKAGES: Readonly<Record<string, RegExp>> = {
+	tokenizer: /^@huggingface\/(tokenizers|jinja)$/,
+	cli: /^(node:|commander$)/,
+};
+
+interface Import {
+	readonly file: string;
+	readonly specifier: string;
+	readonly dynamic: boolean;
+}
+
+const root = join(import.meta.dirname, "../../src");
+const files = readdirSync(root, { recursive: true, encoding: "utf8" })
+	.map((file) => file.replaceAll("\\", "/"))
+	.filter((file) => file.endsWith(".ts") && !file.includes("/assembly/"));
+const imports = files.flatMap((file) =>
+	importsOf(file, readFileSync(join(root, file), "utf8")),
+);
+
+function importsOf(file: string, text: string): Import[] {
+	const code = text.replace(/\/\*[\s\S]*?\*\//g, "");
+	const fixed = code.matchAll(/\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"/gm);
+	const dynamic = code.matchAll(/\bimport\(\s*"([^"]+)"/g);
+	return [
+		...[...fixed].map((m) => ({
+			file,
+			specifier: m[1] ?? m[2],
+			dynamic: false,
+		})),
+		...[...dynamic].map((m) => ({ file, specifier: m[1], dynamic: true })),
+	];
+}
+
+function roomOf(path: string): string {
+	const parts = path.replace(/\.ts$/, "").split("/");
+	if (parts[0] === "backends" && parts.length > 2)
+		return parts.slice(0, 2).join("/");
+	return parts[0];
+}
+
+test("every room imports only what docs/structure.md draws", () => {
+	assert.ok(imports.length > 50, "imports are found");
+	const wrong = imports
+		.filter(({ specifier }) => specifier.startsWith("."))
+		.filter(({ file, specifier }) => {
+			const from = roomOf(file);
+			const to = roomOf(normalize(join(dirname(file), specifier)));
+			assert.ok(from in ALLOWED, `${file}: room ${from} is drawn`);
+			return from !== to && !ALLOWED[from].includes(to);
+		});
+	assert.deepEqual(wrong, []);
+});
+
+test("packages and node:* stay in their rooms; only platform/node.ts and the command line know Node", () => {
+	const wrong = imports
+		.filter(({ specifier }) => !specifier.startsWith("."))
+		.filter(({ file, specifier }) => {
+			if (file === "platform/node.ts") return !specifier.startsWith("node:");
+			return !PACKAGES[roomOf(file)]?.test(specifier);
+		});
+	assert.deepEqual(wrong, []);
+});
+
+test("concrete backends are imported dynamically, by load.ts alone", () => {
+	const outside = imports.filter(({ file, specifier }) => {
+		const to = roomOf(normalize(join(dirname(file), specifier)));
+		return to.startsWith("backends/") && roomOf(file) !== to;
+	});
+	assert.ok(outside.length > 0, "load.ts imports one");
+	for (const { file, specifier, dynamic } of outside)
+		assert.ok(file === "load.ts" && dynamic, `${file} imports ${specifier}`);
+});
+
+test("relative imports name files, and nothing but index.ts re-exports", () => {
+	for (const { file, specifier } of imports)
+		if (specifier.startsWith("."))
+			assert.match(specifier, /\.ts$/, `${file} imports ${specifier}`);
+	for (const file of files) {
+		if (file === "index.ts") continue;
+		const text = readFileSync(join(root, file), "utf8");
+		assert.doesNotMatch(text, /^export\s[^;]*\bfrom\s+"/m, file);
+	}
+});
