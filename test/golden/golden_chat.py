@@ -119,14 +119,17 @@ THINKING = """{%- set last = namespace(index=messages | length - 1, open=true) %
 MISC = """{% for m in messages -%}
   {# a comment #}
   {% if loop.index is odd %}
-line {{ loop.index }}/{{ loop.length }}: {{ m.content | replace('a', 'o') | title }}
+line {{ loop.index }}/{{ loop.length }}: {{ m.content | replace('a', 'o') | upper }}
   {% else %}
 other {{ m['content'].strip() }} {{ m.content[::-1] }} {{ m.content | length }}
   {% endif %}
 {% endfor %}
-{{ [3, 1, 2] | sort | join('-') }} {{ {'b': 1, 'a': [true, false, none, 1.5, 2.0]} | tojson }} {{ messages | map(attribute='role') | list | join(',') }}
-{{ messages | selectattr('role', 'equalto', 'user') | list | length }} {{ 'x' * 3 }} {{ 7 // 2 }} {{ 7 % 3 }} {{ 2 ** 5 }} {{ 7 / 2 }} {{ 1 == 1.0 }} {{ none }} {{ true }} {{ 1.0 }} {{ missing | default('none given') }}
-{{ "%s has %d" % ('list', 3) if false else 'kept' }} {{ '<a & b>' | tojson }} {{ 'é"\\\\/' | tojson }} {{ strftime_now('100%%') }}"""
+{{ [3, 1, 2] | sort | join('-') }} {{ {'b': 1, 'a': [true, false, none, 1.5, 2]} | tojson }} {{ messages | map(attribute='role') | list | join(',') }}
+{{ messages | selectattr('role', 'equalto', 'user') | list | length }} {{ 7 // 2 }} {{ 7 % 3 }} {{ 2 ** 5 }} {{ 7 / 2 }} {{ 1.0 }} {{ missing | default('none given') }}
+{{ 'kept' if true else 'gone' }} {{ '<a & b>' | tojson }} {{ 'é"\\\\/' | tojson }} {{ strftime_now('100%%') }}"""
+
+STRIP = """{% set c = messages[0].content %}[{{ c.strip('\n') }}][{{ c.lstrip('\n\t-') }}][{{ (c | trim).rstrip('=') }}][{{ c.strip() }}]
+[{{ c.strip('\n \t').strip('=-') }}][{{ 'é🦊é'.strip('é') }}][{{ '🦊x🦊'.rstrip('🦊') }}][{{ messages[0]['content'].lstrip('') }}][{{ c.strip(none) }}]"""
 
 USER = {"role": "user", "content": "  Hello, wörld?\n"}
 ASSISTANT = {"role": "assistant", "content": "Hi there. "}
@@ -152,7 +155,7 @@ CALL = {
     "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": {"city": "Zürich", "days": 2}}}],
 }
 RESULT = {"role": "tool", "content": '{"degrees": 21}'}
-THOUGHT = {"role": "assistant", "content": "<think>\nhm, yes\n</think>\n\nSure."}
+THOUGHT = {"role": "assistant", "content": "<think>\n\n  hm, yes \n</think>\n\n  Sure.\n"}
 
 # name, template, messages, options
 CASES = [
@@ -168,6 +171,7 @@ CASES = [
     ("documents", TOOLS, [USER], {"documents": [{"title": "A", "text": "first é"}, {"title": "B", "text": "second ß"}]}),
     ("thinking", THINKING, [USER, THOUGHT, USER], {"add_generation_prompt": True}),
     ("thinking last", THINKING, [USER, THOUGHT], {}),
+    ("strip", STRIP, [{"role": "user", "content": "\n\t--a-b==\n \n"}], {}),
     ("misc", MISC, [USER, ASSISTANT, {"role": "user", "content": "banana split"}], {}),
 ]
 
