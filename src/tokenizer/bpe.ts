@@ -1,6 +1,7 @@
 /**
  * Byte-pair encoding: a piece of text → token ids, lowest rank first. After the Rust library's BPE.
- * The npm package's own walks strings (a JSON.stringify a pair, a map lookup a symbol); this one walks ids: bench/tokenizer.ts.
+ * The npm package's own walks strings: a JSON.stringify a pair, a map lookup a symbol. This one walks ids, and reads 1 MB in
+ * 0.15 s instead of 1.1 s (test/tokenizer/speed.ts).
  */
 import { NanoVllmError } from "../errors.ts";
 import { byteLevelChar, byteLevelText } from "./byte-level.ts";
@@ -80,7 +81,7 @@ function readMerges(
 		if (id !== undefined) return id;
 		throw new NanoVllmError(
 			"invalid_tokenizer",
-			`tokenizer.json: merge ${rank} needs the token ${JSON.stringify(token)}, the vocabulary lacks it. The file is damaged; download it again.`,
+			`tokenizer.json: merge ${rank} wanted the token ${JSON.stringify(token)}, got a vocabulary without it. The file is damaged; download it again.`,
 		);
 	};
 	for (let rank = 0; rank < config.merges.length; rank++) {
@@ -152,6 +153,11 @@ export function byteTokenIds(
 function mergeAll(ids: number[], { ranks, ids: mergedIds }: Merges): number[] {
 	const length = ids.length;
 	if (length < 2) return ids;
+	if (length >= POSITIONS)
+		throw new NanoVllmError(
+			"prompt_too_long",
+			`a stretch of text has ${length} symbols, the tokenizer takes up to ${POSITIONS - 1}. Cut the text.`,
+		);
 	const next = new Int32Array(length); // a linked list over positions; a merged symbol lives at its first one
 	const previous = new Int32Array(length);
 	const heap: number[] = [];

@@ -17,12 +17,14 @@ export interface PreTokenizer {
 
 type Config = { readonly [key: string]: unknown };
 type Stage = (piece: string, isFirst: boolean) => string[];
-type Behavior =
-	| "Removed"
-	| "Isolated"
-	| "Contiguous"
-	| "MergedWithPrevious"
-	| "MergedWithNext";
+const BEHAVIORS = [
+	"Removed",
+	"Isolated",
+	"Contiguous",
+	"MergedWithPrevious",
+	"MergedWithNext",
+] as const;
+type Behavior = (typeof BEHAVIORS)[number];
 
 const GPT2_WORDS =
 	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -99,9 +101,9 @@ function createStages(step: Config, isLastByteLevel: boolean): Stage[] {
 		case "WhitespaceSplit":
 			return [cut(/\p{White_Space}+/gu, "Removed")];
 		default:
-			throw new NanoVllmError(
-				"invalid_tokenizer",
-				`tokenizer.json: wanted a pre_tokenizer of a kind we know (Split, ByteLevel, Digits, Metaspace, Punctuation, Whitespace, WhitespaceSplit, Sequence), got ${JSON.stringify(step.type)}. Use the model's BPE or Unigram tokenizer.`,
+			return fail(
+				"a kind we know (Split, ByteLevel, Digits, Metaspace, Punctuation, Whitespace, WhitespaceSplit, Sequence)",
+				step.type,
 			);
 	}
 }
@@ -121,20 +123,23 @@ function metaspace(step: Config): Stage[] {
 }
 
 function behaviorOf(step: Config): Behavior {
-	// Rust writes "Isolated"; Python's constructors say "merged_with_next".
-	const words = String(step.behavior ?? "Isolated").split("_");
-	return words
-		.map((word) => word[0].toUpperCase() + word.slice(1))
-		.join("") as Behavior;
+	const name = step.behavior ?? "Isolated";
+	const known = BEHAVIORS.find((behavior) => behavior === name);
+	return known ?? fail(`a behavior of ${BEHAVIORS.join(", ")}`, name);
 }
 
 function compilePattern(pattern: unknown): RegExp {
+	const { Regex, String: literal } = (pattern ?? {}) as Config;
+	if (typeof (Regex ?? literal) !== "string")
+		fail("a pattern { Regex } or { String }", pattern);
 	const config = { type: "Split", pattern, invert: false } as const;
-	const regex = new SplitPreTokenizer(config).pattern;
-	if (regex) return regex;
+	return new SplitPreTokenizer(config).pattern as RegExp;
+}
+
+function fail(wanted: string, got: unknown): never {
 	throw new NanoVllmError(
 		"invalid_tokenizer",
-		`tokenizer.json: wanted a pattern {Regex} or {String}, got ${JSON.stringify(pattern)}.`,
+		`pre_tokenizer of tokenizer.json: wanted ${wanted}, got ${JSON.stringify(got)}. Use the tokenizer of a model that generates text.`,
 	);
 }
 
@@ -193,9 +198,6 @@ function joins(
 		case "MergedWithNext":
 			return isMatch[i] && !isMatch[i + 1];
 		default:
-			throw new NanoVllmError(
-				"invalid_tokenizer",
-				`tokenizer.json: wanted a split behavior we know, got ${JSON.stringify(behavior satisfies never)}.`,
-			);
+			return behavior satisfies never;
 	}
 }

@@ -7,6 +7,7 @@ for (const kind of KINDS) {
 	describe(`golden tokenizer ${kind}`, () => {
 		const tokenizer = loadTokenizer(kind);
 		const cases = readCases(kind);
+		const hasByteTokens = tokenizer.id("<0x00>") !== undefined;
 
 		test("vocabulary", () => {
 			assert.equal(tokenizer.vocabSize, cases.vocabSize);
@@ -35,8 +36,9 @@ for (const kind of KINDS) {
 			for (const { ids, decoded, decodedWithSpecial } of sequences) {
 				const name = JSON.stringify(ids.map((id) => tokenizer.token(id)));
 				const whole = { skipSpecialTokens: false };
-				check(tokenizer.decode(ids), decoded, name);
-				check(tokenizer.decode(ids, whole), decodedWithSpecial, name);
+				const equal = hasByteTokens ? equalButBrokenRuns : assert.equal;
+				equal(tokenizer.decode(ids), decoded, name);
+				equal(tokenizer.decode(ids, whole), decodedWithSpecial, name);
 			}
 		});
 
@@ -56,18 +58,13 @@ for (const kind of KINDS) {
  * Equal, but for one rule: where a run of byte tokens is broken anywhere, Rust gives up the whole run, one U+FFFD a byte;
  * we keep its good characters. So ours, with such characters turned into one U+FFFD a byte, must be Rust's.
  */
-function check(ours: string, rust: string, name: string): void {
-	if (ours === rust) return;
-	const bytes = (text: string) => Buffer.from(text);
-	const given = [...ours];
+function equalButBrokenRuns(ours: string, rust: string, name: string): void {
 	let at = 0;
-	for (const char of given) {
-		if (rust.startsWith(char, at)) at += char.length;
-		else {
-			const run = "\ufffd".repeat(bytes(char).length);
-			assert.ok(rust.startsWith(run, at), `${name}: ${ours} / ${rust}`);
-			at += run.length;
-		}
+	for (const char of ours) {
+		const lost = "\ufffd".repeat(Buffer.from(char).length);
+		const expected = rust.startsWith(char, at) ? char : lost;
+		assert.ok(rust.startsWith(expected, at), `${name}: ${ours} / ${rust}`);
+		at += expected.length;
 	}
 	assert.equal(at, rust.length, `${name}: ${ours} / ${rust}`);
 }
