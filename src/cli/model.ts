@@ -1,0 +1,81 @@
+/** Opens the model a command names, telling the terminal how far it is; the bundled one where none is named. */
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import type { EngineConfig } from "../config.ts";
+import { NanoVllmError } from "../errors.ts";
+import { LLM, type ModelConfig } from "../index.ts";
+import { plural, short } from "./format.ts";
+import { createStatusLine } from "./terminal.ts";
+
+/** The package's folder, from src/cli/ as from dist/cli/. */
+const ROOT = new URL("../../", import.meta.url);
+const BUNDLED = fileURLToPath(new URL("demo-model", ROOT));
+
+export const packageVersion = (): string =>
+	JSON.parse(readFileSync(new URL("package.json", ROOT), "utf8")).version;
+
+export const addModelFlag = (command: Command): Command =>
+	command.option(
+		"-m, --model <path>",
+		"directory or URL with config.json, tokenizer.json and *.safetensors (default: the bundled demo-model)",
+	);
+
+/** A model may be named by place or by --model, not by both. @throws invalid_option */
+export function chosenModel(
+	positional: string | undefined,
+	flag: string | undefined,
+): string {
+	if (positional !== undefined && flag !== undefined && positional !== flag)
+		throw new NanoVllmError(
+			"invalid_option",
+			`two models are named, ${positional} and --model ${flag}. Name one.`,
+		);
+	return positional ?? flag ?? BUNDLED;
+}
+
+export async function openModel(
+	model: string,
+	options: Partial<EngineConfig>,
+	signal?: AbortSignal,
+): Promise<LLM> {
+	const status = createStatusLine();
+	try {
+		return await LLM.load(model, {
+			...options,
+			signal,
+			onProgress: ({ loadedBytes, totalBytes }) => {
+				const percent = Math.floor((100 * loadedBytes) / totalBytes);
+				status.show(`loading ${basename(model)} ${percent}%`);
+			},
+		});
+	} finally {
+		status.clear();
+	}
+}
+
+/** "demo-model · Qwen3, 5.2M parameters · on cpu" */
+export function modelLine(llm: LLM): string {
+	const { architecture } = llm.modelConfig;
+	const family = architecture.replace(
+		/For(CausalLM|ConditionalGeneration)$/,
+		"",
+	);
+	const parameters = short(countParameters(llm.modelConfig));
+	return `${basename(llm.modelName)} · ${family}, ${parameters} parameters · on ${llm.device}`;
+}
+
+export const batchLine = (llm: LLM, numPrompts: number): string =>
+	`${modelLine(llm)} · ${plural(numPrompts, "prompt")} in one batch`;
+
+/** Weights of a dense transformer, biases and q/k norms left out: for showing. */
+function countParameters(model: ModelConfig): number {
+	const { hiddenSize, vocabSize, numLayers, headDim } = model;
+	const embeddings = (model.tieWordEmbeddings ? 1 : 2) * vocabSize * hiddenSize;
+	const heads = 2 * model.numHeads + 2 * model.numKvHeads;
+	const attention = heads * headDim * hiddenSize;
+	const mlp = 3 * hiddenSize * model.intermediateSize;
+	const norms = 2 * hiddenSize;
+	return embeddings + hiddenSize + numLayers * (attention + mlp + norms);
+}

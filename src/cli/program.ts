@@ -1,0 +1,47 @@
+/** The command line as commander sees it: every command, one way of help, one way of errors. */
+import { Command, Help, type Option } from "commander";
+import { addBenchLatency } from "./bench-latency.ts";
+import { addBenchThroughput } from "./bench-throughput.ts";
+import { addGenerate } from "./generate.ts";
+import { packageVersion } from "./model.ts";
+
+const EXAMPLES = `
+Examples:
+  nano-vllm generate --demo
+  nano-vllm generate "Once upon a time" --max-tokens 100
+  nano-vllm chat
+  nano-vllm bench throughput --num-prompts 64 --input-len 100:1024
+
+nano-vllm COMMAND --help tells the flags of a command.
+`;
+
+export function createProgram(): Command {
+	const program = new Command("nano-vllm")
+		.description("A small LLM inference engine in TypeScript.")
+		.version(packageVersion(), "-V, --version")
+		.exitOverride()
+		.configureHelp({ optionTerm, optionDescription: (o) => o.description })
+		.configureOutput({ outputError })
+		.addHelpText("after", EXAMPLES);
+	addGenerate(program);
+	const bench = program
+		.command("bench")
+		.description("measure throughput or latency on random prompts");
+	addBenchThroughput(bench);
+	addBenchLatency(bench);
+	return program;
+}
+
+/** A switch shows both of its forms in one line. */
+function optionTerm(option: Option): string {
+	const isSwitch = !option.required && !option.optional && !option.short;
+	const hasOpposite = /^(enable|async|skip|ignore|include)/.test(option.name());
+	if (!isSwitch || !hasOpposite) return Help.prototype.optionTerm(option);
+	return `--[no-]${option.name()}`;
+}
+
+/** commander's "error: …\n(Did you mean …?)" as one line with our code. */
+function outputError(text: string, write: (text: string) => void): void {
+	const line = text.trim().replace(/\s*\n\s*/g, " ");
+	write(`${line.replace(/^error: /, "error [invalid_option]: ")}\n`);
+}
