@@ -33,8 +33,7 @@ interface TrieNode {
 
 // What Rust's regex calls \s and \w. JavaScript's own \s has U+FEFF and lacks U+0085.
 const IS_SPACE = /^\p{White_Space}$/u;
-const WORD_AT_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
-const WORD_AT_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const IS_WORD = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 
 /** @param patterns what each token looks like in the text to be split: its content, or its normalized content. */
 export function createAddedTokenSplitter(
@@ -103,8 +102,6 @@ function longestMatch(root: TrieNode, text: string, start: number) {
 }
 
 function touchesWord(text: string, start: number, end: number): boolean {
-	return (
-		WORD_AT_END.test(text.slice(Math.max(0, start - 2), start)) ||
-		WORD_AT_START.test(text.slice(end, end + 2))
-	);
+	const before = [...text.slice(Math.max(0, start - 2), start)].at(-1) ?? "";
+	return IS_WORD.test(before) || IS_WORD.test(text.slice(end, end + 2));
 }

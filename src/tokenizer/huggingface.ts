@@ -14,11 +14,7 @@ interface PackageParts {
 	readonly ReplaceDecoder: new (
 		config: object,
 	) => { readonly pattern: RegExp | null };
-	readonly Unigram: new (
-		config: object,
-		eosToken: string,
-	) => { tokenize(text: string): string[] };
 }
 
-export const { Tokenizer, SplitPreTokenizer, ReplaceDecoder, Unigram } =
+export const { Tokenizer, SplitPreTokenizer, ReplaceDecoder } =
 	huggingface as unknown as PackageParts;

@@ -132,8 +132,20 @@ function compilePattern(pattern: unknown): RegExp {
 	const { Regex, String: literal } = (pattern ?? {}) as Config;
 	if (typeof (Regex ?? literal) !== "string")
 		fail("a pattern { Regex } or { String }", pattern);
-	const config = { type: "Split", pattern, invert: false } as const;
+	const folded =
+		typeof Regex === "string" ? { Regex: foldBeyondAscii(Regex) } : pattern;
+	const config = { type: "Split", pattern: folded, invert: false } as const;
 	return new SplitPreTokenizer(config).pattern as RegExp;
+}
+
+/** In (?i:'s|'t) the package folds ASCII alone; to Rust's engine ſ is an s, and the Kelvin sign a k. For groups of plain words. */
+function foldBeyondAscii(source: string): string {
+	const fold = (words: string) =>
+		words.replaceAll(/s/gi, "[sſ]").replaceAll(/k/gi, "[k\u212a]");
+	return source.replace(
+		/\(\?i:([\w'| ]*)\)/g,
+		(_group, words: string) => `(?i:${fold(words)})`,
+	);
 }
 
 function fail(wanted: string, got: unknown): never {

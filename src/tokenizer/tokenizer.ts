@@ -1,7 +1,7 @@
 /**
  * Text ↔ token ids, from Hugging Face's tokenizer.json. Knows nothing of files and engines.
- * The steps are those of the Rust `tokenizers` library, and so are the answers (test/golden/tokenizers). Normalizers, the dialect of
- * patterns and the unigram lattice are the npm package @huggingface/tokenizers'; each sibling file says what it does itself and why.
+ * The steps are those of the Rust `tokenizers` library, and so are the answers (test/golden/tokenizers). Normalizers and the
+ * dialect of patterns are the npm package @huggingface/tokenizers'; each sibling file says what it does itself and why.
  */
 import { NanoVllmError } from "../errors.ts";
 import {
