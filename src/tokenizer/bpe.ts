@@ -43,7 +43,8 @@ export function createBpe(
 	config: BpeConfig,
 	isByteLevel: boolean,
 ): TokenizerModel {
-	const vocab = new Map(Object.entries(config.vocab));
+	const vocab = new Map<string, number>();
+	for (const token in config.vocab) vocab.set(token, config.vocab[token]);
 	const merges = readMerges(config, vocab);
 	const alphabet = isByteLevel
 		? byteAlphabet(vocab, config)

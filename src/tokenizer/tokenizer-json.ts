@@ -76,14 +76,13 @@ function parseModel(value: unknown): TokenizerJson["model"] {
 function parseBpe(model: Dictionary): TokenizerJson["model"] {
 	const vocab = dictionary(model.vocab, "model.vocab");
 	for (const token in vocab)
-		tokenId(vocab[token], `model.vocab[${quote(token)}]`);
+		if (!isTokenId(vocab[token]))
+			fail(`a token id as model.vocab[${quote(token)}]`, quote(vocab[token]));
 	if (!Array.isArray(model.merges))
 		return fail("a list model.merges", describe(model.merges));
-	model.merges.forEach((merge, rank) => {
-		const pair = typeof merge === "string" ? merge.split(" ") : merge;
-		if (!isPair(pair) || typeof pair[1] !== "string")
+	for (const [rank, merge] of model.merges.entries())
+		if (!isMerge(merge))
 			fail(`a pair "a b" as model.merges[${rank}]`, quote(merge));
-	});
 	for (const key of ["continuing_subword_prefix", "end_of_word_suffix"])
 		if (model[key])
 			fail(
@@ -108,6 +107,13 @@ function parseUnigram(model: Dictionary): TokenizerJson["model"] {
 	)
 		fail("a model.unk_id inside the vocabulary", quote(unknown));
 	return { ...(model as unknown as UnigramConfig), type: "Unigram" };
+}
+
+function isMerge(value: unknown): boolean {
+	if (typeof value !== "string")
+		return isPair(value) && typeof value[1] === "string";
+	const space = value.indexOf(" ");
+	return space >= 0 && !value.includes(" ", space + 1);
 }
 
 function isPair(value: unknown): value is [string, unknown] {
@@ -205,14 +211,16 @@ function addedToken(entry: Dictionary, id: number): AddedToken {
 	};
 }
 
-function tokenId(value: unknown, what: string): number {
-	if (
+function isTokenId(value: unknown): value is number {
+	return (
 		Number.isInteger(value) &&
 		Number(value) >= 0 &&
 		Number(value) <= MAX_TOKEN_ID
-	)
-		return value as number;
-	return fail(`a token id as ${what}`, quote(value));
+	);
+}
+
+function tokenId(value: unknown, what: string): number {
+	return isTokenId(value) ? value : fail(`a token id as ${what}`, quote(value));
 }
 
 function isDictionary(value: unknown): value is Dictionary {

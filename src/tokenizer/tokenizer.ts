@@ -78,12 +78,11 @@ function assemble({ json, addedTokens, names }: TokenizerFiles): Tokenizer {
 	const encodeText = createEncoder(addedTokens, normalize, preTokenizer, model);
 	const affixes = readAffixes(json.post_processor);
 	const decodeStream = createDecoder(vocabulary, compileDecoder(json.decoder));
-	const idOf = (token: string | undefined) =>
-		token === undefined ? undefined : vocabulary.ids.get(token);
+	const { idOf } = vocabulary;
 	return {
 		vocabSize: vocabulary.tokens.length,
-		bosTokenId: idOf(names.bos),
-		eosTokenId: idOf(names.eos),
+		bosTokenId: names.bos === undefined ? undefined : idOf(names.bos),
+		eosTokenId: names.eos === undefined ? undefined : idOf(names.eos),
 		encode(text, { addSpecialTokens = true } = {}) {
 			const ids = addSpecialTokens ? affixes.before.slice() : [];
 			encodeText(text.toWellFormed(), ids);
@@ -98,7 +97,7 @@ function assemble({ json, addedTokens, names }: TokenizerFiles): Tokenizer {
 		},
 		decodeStream,
 		token: (id) => vocabulary.tokens[id],
-		id: (token) => vocabulary.ids.get(token),
+		id: idOf,
 		isSpecial: (id) => vocabulary.special.has(id),
 		tokenText(id) {
 			const options = { skipSpecialTokens: false, isContinued: true };
@@ -111,7 +110,7 @@ function assemble({ json, addedTokens, names }: TokenizerFiles): Tokenizer {
 interface Vocabulary {
 	/** As written in tokenizer.json, by id; ids may have gaps. */
 	readonly tokens: readonly (string | undefined)[];
-	readonly ids: ReadonlyMap<string, number>;
+	idOf(token: string): number | undefined;
 	readonly special: ReadonlySet<number>;
 	/** Added tokens that decode to their normalized content: since 0.23 the Rust library keeps that in place of the content. */
 	readonly normalized: ReadonlyMap<number, string>;
@@ -123,15 +122,15 @@ function buildVocabulary(
 	normalize: (text: string) => string,
 ): Vocabulary {
 	const tokens: (string | undefined)[] = [];
-	const ids = new Map(model.vocab);
+	const addedIds = new Map<string, number>();
 	for (const [token, id] of model.vocab) tokens[id] = token;
 	for (const { id, content } of addedTokens) {
 		tokens[id] = content;
-		ids.set(content, id);
+		addedIds.set(content, id);
 	}
 	return {
 		tokens,
-		ids,
+		idOf: (token) => addedIds.get(token) ?? model.vocab.get(token),
 		special: new Set(addedTokens.filter((t) => t.special).map((t) => t.id)),
 		normalized: new Map(
 			addedTokens
