@@ -19,10 +19,19 @@ export async function runTasks(
 	const texts = tasks.flatMap((t) => (t.kind === "continue" ? [t.prompt] : []));
 	const chats = tasks.flatMap((t) => (t.kind === "chat" ? [t.messages] : []));
 	const finished = [0, 0];
+	const start = performance.now();
+	const before = llm.stats();
+	// Each call counts its own requests, the engine counts all tokens.
 	const report = (part: number) => (of: GenerateProgress) => {
 		finished[part] = of.numFinished;
-		const numFinished = finished[0] + finished[1];
-		progress?.({ ...of, numFinished, numRequests: tasks.length });
+		const { numPromptTokens, numGenerationTokens } = llm.stats();
+		progress?.({
+			numFinished: finished[0] + finished[1],
+			numRequests: tasks.length,
+			numPromptTokens: numPromptTokens - before.numPromptTokens,
+			numGenerationTokens: numGenerationTokens - before.numGenerationTokens,
+			elapsedMs: performance.now() - start,
+		});
 	};
 	const [continued, answered] = await Promise.all([
 		llm.generate(texts, params, { signal, progress: report(0) }),

@@ -15,5 +15,5 @@ export const DEMO_TASKS: readonly Task[] = [
 	ask("Name five vegetables please."),
 	ask("Extract the data as JSON: Pavel is 23 years old and lives in Lusaka."),
 	ask("Tell me a tale about a baby elephant named Wendel."),
-	go("37 + 10 ="),
+	go("In a quiet valley there lived a careful robot called Xanthe."),
 ];

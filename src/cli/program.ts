@@ -2,6 +2,7 @@
 import { Command, Help, type Option } from "commander";
 import { addBenchLatency } from "./bench-latency.ts";
 import { addBenchThroughput } from "./bench-throughput.ts";
+import { addChat } from "./chat.ts";
 import { addGenerate } from "./generate.ts";
 import { packageVersion } from "./model.ts";
 
@@ -24,6 +25,7 @@ export function createProgram(): Command {
 		.configureOutput({ outputError })
 		.addHelpText("after", EXAMPLES);
 	addGenerate(program);
+	addChat(program);
 	const bench = program
 		.command("bench")
 		.description("measure throughput or latency on random prompts");

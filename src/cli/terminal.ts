@@ -22,22 +22,26 @@ export interface StatusLine {
 	clear(): void;
 }
 
+const REDRAW_MS = 80;
+
 export function createStatusLine(
 	stream: NodeJS.WriteStream = process.stderr,
 ): StatusLine {
-	let shown = false;
-	const clear = () => {
-		if (shown) stream.write("\r\x1b[2K");
-		shown = false;
-	};
+	let shown = "";
+	let shownAt = -Infinity;
 	return {
 		show(text) {
-			if (!stream.isTTY) return;
-			clear();
-			stream.write(paint("dim", text.slice(0, stream.columns - 1), stream));
-			shown = true;
+			const now = performance.now();
+			if (!stream.isTTY || text === shown || now - shownAt < REDRAW_MS) return;
+			const line = text.slice(0, stream.columns - 1);
+			stream.write(`\r\x1b[2K${paint("dim", line, stream)}`);
+			shown = text;
+			shownAt = now;
 		},
-		clear,
+		clear() {
+			if (shown !== "") stream.write("\r\x1b[2K");
+			shown = "";
+		},
 	};
 }
 
