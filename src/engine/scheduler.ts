@@ -36,6 +36,8 @@ export interface Batch {
 	readonly numTokens: number;
 }
 
+type StepStarts = Map<Sequence, number>;
+
 /** First by priority, then by arrival. */
 const inOrder = (a: Sequence, b: Sequence) =>
 	a.priority - b.priority || a.arrival - b.arrival;
@@ -97,7 +99,8 @@ export class Scheduler {
 		this.#sortRunning();
 		const decodes: ScheduledSequence[] = [];
 		const prefills: ScheduledSequence[] = [];
-		const step = new Set<Sequence>();
+		/** Who is in this step, and the first token it computes. */
+		const step: StepStarts = new Map();
 		const preemptionsBefore = this.numPreemptions;
 		let budget = this.#config.maxNumBatchedTokens;
 
@@ -109,7 +112,7 @@ export class Scheduler {
 			const start = seq.numComputedTokens;
 			const samples = start + numTokens === seq.numTotalTokens;
 			list.push({ seq, start, numTokens, samples });
-			step.add(seq);
+			step.set(seq, start);
 			seq.numComputedTokens = start + numTokens;
 			budget -= numTokens;
 		};
@@ -126,13 +129,13 @@ export class Scheduler {
 				schedule(prefills, seq, numTokens);
 		}
 		while (budget > 0 && this.numPreemptions === preemptionsBefore) {
-			const seq = this.#admit(budget);
+			const seq = this.#admit(budget, step);
 			if (seq === null) break;
 			schedule(prefills, seq, this.#chunk(seq, budget));
 		}
 
 		if (step.size === 0) return null;
-		for (const seq of step) this.#blocks.register(seq);
+		for (const seq of step.keys()) this.#blocks.register(seq);
 		return {
 			scheduled: [...decodes, ...prefills],
 			numDecodes: decodes.length,
@@ -157,11 +160,7 @@ export class Scheduler {
 	}
 
 	/** Extends seq's blocks; where none are free, preempts sequences from the end of the order that are not in this step yet. */
-	#makeRoom(
-		seq: Sequence,
-		numTokens: number,
-		step: ReadonlySet<Sequence>,
-	): boolean {
+	#makeRoom(seq: Sequence, numTokens: number, step: StepStarts): boolean {
 		while (!this.#blocks.grow(seq, seq.numComputedTokens + numTokens)) {
 			const victim = this.#running.findLast(
 				(s) => s.status === RUNNING && !step.has(s),
@@ -184,11 +183,11 @@ export class Scheduler {
 	}
 
 	/** Takes the head of the queue into the running sequences if its first chunk fits; strictly in order, so nobody starves. */
-	#admit(budget: number): Sequence | null {
+	#admit(budget: number, step: StepStarts): Sequence | null {
 		if (this.#numRunning >= this.#config.maxNumSeqs) return null;
 		const seq = this.#nextWaiting();
 		if (seq === undefined || seq.pendingRow !== null) return null;
-		this.#attachPrefix(seq);
+		this.#attachPrefix(seq, step);
 		const numTokens = this.#chunk(seq, budget);
 		const fits =
 			numTokens > 0 &&
@@ -210,9 +209,11 @@ export class Scheduler {
 		return seq;
 	}
 
-	#attachPrefix(seq: Sequence): void {
+	/** What is computed in this very step is not there to be read yet. */
+	#attachPrefix(seq: Sequence, step: StepStarts): void {
 		const { sibling } = seq;
-		if (sibling !== null && sibling.numComputedTokens >= seq.numPromptTokens)
+		const numComputed = (s: Sequence) => step.get(s) ?? s.numComputedTokens;
+		if (sibling !== null && numComputed(sibling) >= seq.numPromptTokens)
 			this.#blocks.share(sibling, seq);
 		else if (readsPrefixCache(seq)) this.#blocks.attachCached(seq);
 	}
