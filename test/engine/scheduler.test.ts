@@ -533,8 +533,14 @@ test("random schedules: every law after every step, every token right, nobody st
 					got,
 					aborted ? expected.slice(0, got.length) : expected,
 				);
+				const scored = steps.scored.get(seq) ?? [];
 				if (arrival.scores && seq.index === 0 && !aborted)
-					assert.equal(seq.numScoredTokens, Math.max(1, prompt.length));
+					assert.deepEqual(
+						scored,
+						Array.from({ length: prompt.length - 1 }, (_, i) => i + 1),
+						"every prompt token is scored once, in order",
+					);
+				else if (!arrival.scores || seq.index > 0) assert.deepEqual(scored, []);
 			}
 			numPreemptions += steps.scheduler.numPreemptions;
 			numHits += steps.scheduler.numPrefixHitTokens;

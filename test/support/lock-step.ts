@@ -12,7 +12,7 @@ import {
 	Scheduler,
 	type SchedulerConfig,
 } from "../../src/engine/scheduler.ts";
-import type { StepRow } from "../../src/engine/sequence.ts";
+import type { Sequence, StepRow } from "../../src/engine/sequence.ts";
 
 export const VOCAB_SIZE = 16;
 
@@ -64,6 +64,8 @@ export class LockStep {
 	#flight: Flight | null = null;
 	#previousRows: readonly StepRow[] = [];
 	#previousIds: readonly number[] = [];
+	/** Prompt positions whose logprob was asked for. */
+	readonly scored = new Map<Sequence, number[]>();
 	numSteps = 0;
 
 	constructor(options: LockStepOptions) {
@@ -229,7 +231,14 @@ export class LockStep {
 				input.queryStart[s] + position - 1 - start,
 				"a row's logits are those of the token before",
 			);
-			if (r >= input.numSampleRows) return;
+			if (r >= input.numSampleRows) {
+				this.scored.set(seq, [...(this.scored.get(seq) ?? []), position]);
+				assert.equal(
+					input.sampling.scoredTokens[r - input.numSampleRows],
+					seq.tokenIds[position],
+				);
+				return;
+			}
 			assert.equal(position, start + numTokens);
 			assert.equal(seq.pendingRow, rows[r]);
 			assert.equal(
