@@ -180,7 +180,7 @@ export function createCollector(options: CollectorOptions): RequestSink {
 	};
 }
 
-/** The text a token adds. Stop tokens are not text unless wanted; the first minTokens tokens cannot hold a stop string. */
+/** The text a token adds. Stop tokens are not text unless wanted; no stop string ends in the first minTokens tokens. */
 function nextText(
 	{ stream, stops, tokenIds }: Growing,
 	params: SamplingParams,
@@ -189,10 +189,7 @@ function nextText(
 ): { text: string; stop: string | null } {
 	if (stream === null || (isStop && !params.includeStopStrInOutput))
 		return { text: "", stop: null };
-	const piece = stream.push(tokenId);
-	if (tokenIds.length <= params.minTokens || params.stop.length === 0)
-		return { text: piece, stop: null };
-	return stops.push(piece);
+	return stops.push(stream.push(tokenId), tokenIds.length > params.minTokens);
 }
 
 /** The engine's entries begin with the chosen token, which may stand among the best again. */

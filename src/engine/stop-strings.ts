@@ -1,8 +1,11 @@
 /** Finds stop strings in a text that arrives in pieces. Knows no tokens. Knuth, Morris and Pratt 1977, one automaton a string. */
 
 export interface StopMatcher {
-	/** @returns the text that can be shown now, and the stop string that ended it, if one did */
-	push(piece: string): { text: string; stop: string | null };
+	/**
+	 * `mayStop`: whether a stop string may end in this piece; one that ends in a piece that may not is text.
+	 * @returns the text that can be shown now, and the stop string that ended it, if one did
+	 */
+	push(piece: string, mayStop?: boolean): { text: string; stop: string | null };
 	/** What was held back, where the text ends without a stop string. */
 	flush(): string;
 }
@@ -20,7 +23,7 @@ export function createStopMatcher(
 	const matched = stops.map(() => 0);
 	let held = "";
 	return {
-		push(piece) {
+		push(piece, mayStop = true) {
 			const text = held + piece;
 			for (let at = held.length; at < text.length; at++) {
 				let found = "";
@@ -29,8 +32,9 @@ export function createStopMatcher(
 					while (matched[s] > 0 && stop[matched[s]] !== text[at])
 						matched[s] = fallbacks[s][matched[s] - 1];
 					if (stop[matched[s]] === text[at]) matched[s]++;
-					if (matched[s] === stop.length && stop.length > found.length)
-						found = stop;
+					if (matched[s] < stop.length) continue;
+					matched[s] = fallbacks[s][stop.length - 1];
+					if (mayStop && stop.length > found.length) found = stop;
 				}
 				if (found !== "") {
 					held = "";
