@@ -32,6 +32,10 @@ export interface EngineConfig {
 	seed: number;
 	/** Largest `logprobs` and `promptLogprobs` a request may ask for; -1: no limit. */
 	maxLogprobs: number;
+	/** Compute threads of the cpu device; null: one per core. */
+	threads: number | null;
+	/** Let V8 join pairs of SIMD operations where it can (x64, Node 24 and later). */
+	wasmRevectorize: boolean;
 	/** Load no tokenizer: prompts are token ids, outputs have no text. */
 	skipTokenizerInit: boolean;
 }
@@ -54,6 +58,8 @@ export const ENGINE_DEFAULTS: Readonly<EngineConfig> = {
 	schedulingPolicy: "fcfs",
 	seed: 0,
 	maxLogprobs: 20,
+	threads: null,
+	wasmRevectorize: true,
 	skipTokenizerInit: false,
 };
 
@@ -184,6 +190,9 @@ const MAX_LOGIT_SHIFT = 1e6;
 /** Outputs of one prompt: a bound on what one small request can cost. */
 const MAX_N = 16_384;
 
+/** More threads than any machine has cores: a mistake, not a wish. */
+const MAX_THREADS = 1024;
+
 const ENGINE_RULES: Record<keyof EngineConfig, Rule> = {
 	device: oneOf("auto", "webgpu", "cpu", "reference"),
 	dtype: oneOf("auto", "f32", "f16", "bf16"),
@@ -202,6 +211,8 @@ const ENGINE_RULES: Record<keyof EngineConfig, Rule> = {
 	schedulingPolicy: oneOf("fcfs", "priority"),
 	seed: integer(0),
 	maxLogprobs: integer(-1),
+	threads: nullOr(integer(1, MAX_THREADS)),
+	wasmRevectorize: boolean,
 	skipTokenizerInit: boolean,
 };
 

@@ -70,7 +70,7 @@ export async function loadModel(
 	);
 	const program = buildProgram(modelConfig);
 	const text = config.skipTokenizerInit ? null : await loadText(files);
-	const backend = await openBackend(config);
+	const backend = await openBackend(config, platform);
 	const wanted = limitsOf(config, modelConfig, backend.name);
 	const weights = await openWeights(files, program, config);
 	let executable: Executable;
@@ -163,19 +163,33 @@ async function loadText(files: ModelFiles): Promise<TextTools> {
 	return { tokenizer, chatTemplate };
 }
 
-async function openBackend(config: EngineConfig): Promise<Backend> {
+async function openBackend(
+	config: EngineConfig,
+	platform: Platform,
+): Promise<Backend> {
 	switch (config.device) {
 		case "auto":
+		case "cpu": {
+			const module = await import("./backends/cpu/backend.ts");
+			const { threads, quantization, dtype } = config;
+			const revectorize = config.wasmRevectorize;
+			return module.createCpuBackend({
+				platform,
+				threads,
+				quantization,
+				dtype,
+				revectorize,
+			});
+		}
 		case "reference": {
 			checkReferenceOptions(config);
 			const module = await import("./backends/reference/backend.ts");
 			return module.referenceBackend;
 		}
-		case "cpu":
 		case "webgpu":
 			throw new NanoVllmError(
 				"device_unavailable",
-				`device ${config.device} is not built in this version. Use device "reference" or "auto".`,
+				'device "webgpu" is not built in this version. Use device "cpu" or "auto".',
 			);
 		default:
 			return config.device satisfies never;

@@ -62,6 +62,14 @@ export const ENGINE_FLAGS: Readonly<Record<keyof EngineConfig, Flag>> = {
 		value: "n",
 		parse: parseInteger,
 	},
+	threads: {
+		about: "compute threads of the cpu device (default: one per core)",
+		value: "n",
+		parse: parseInteger,
+	},
+	wasmRevectorize: {
+		about: "let V8 join pairs of SIMD operations (cpu device, x64)",
+	},
 	skipTokenizerInit: { about: "load no tokenizer: token ids only" },
 };
 

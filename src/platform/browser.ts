@@ -1,6 +1,6 @@
 /** The platform of a browser's page or worker. The only file that names navigator. */
 import { NanoVllmError } from "../errors.ts";
-import type { Platform } from "./platform.ts";
+import type { Platform, WorkerHandle } from "./platform.ts";
 
 export const platform: Platform = {
 	name: "browser",
@@ -14,6 +14,8 @@ export const platform: Platform = {
 	isDirectory: async () => false,
 	yieldToEventLoop,
 	peakRssBytes: () => undefined,
+	spawnWorker,
+	enableWasmRevectorize: () => false,
 	randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0],
 	now: () => performance.now(),
 };
@@ -32,4 +34,24 @@ function yieldToEventLoop(): Promise<void> {
 		};
 		port2.postMessage(null);
 	});
+}
+
+function spawnWorker(url: URL, data: unknown): WorkerHandle {
+	const worker = new Worker(url, { type: "module" });
+	worker.postMessage(data);
+	return {
+		postMessage: (message) => worker.postMessage(message),
+		onMessage(listener) {
+			worker.addEventListener("message", (event) => listener(event.data));
+		},
+		onError(listener) {
+			worker.addEventListener(
+				"error",
+				(event) => listener(new Error(event.message || "a worker failed")),
+				{ once: true },
+			);
+		},
+		setReferenced() {},
+		terminate: async () => worker.terminate(),
+	};
 }

@@ -2,6 +2,8 @@
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { Worker } from "node:worker_threads";
 import { NanoVllmError } from "../errors.ts";
 import {
 	allocateBytes,
@@ -16,7 +18,7 @@ import {
 	type RandomAccessFile,
 	throwIfAborted,
 } from "../weights/source.ts";
-import type { Platform } from "./platform.ts";
+import type { Platform, WorkerHandle } from "./platform.ts";
 
 /** One read(2) moves at most 2 GiB - 4 KiB on Linux, and Node refuses more than 2 GiB - 1. */
 const maxReadBytes = 1024 * 1024 * 1024;
@@ -28,6 +30,8 @@ export const platform: Platform = {
 	isDirectory,
 	yieldToEventLoop: () => new Promise((done) => setImmediate(done)),
 	peakRssBytes: () => process.resourceUsage().maxRSS * 1024,
+	spawnWorker,
+	enableWasmRevectorize,
 	randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0],
 	now: () => performance.now(),
 };
@@ -152,4 +156,41 @@ function shrunk(name: string, size: number, end: number): NanoVllmError {
 		"invalid_weights",
 		`${name}: had ${bytes(size)} when opened, now ends at ${grouped(end)}. Something rewrote it meanwhile; load again when that is done.`,
 	);
+}
+
+function spawnWorker(url: URL, data: unknown): WorkerHandle {
+	const worker = new Worker(url);
+	let asked = false;
+	worker.postMessage(data);
+	return {
+		postMessage: (message) => worker.postMessage(message),
+		onMessage: (listener) => worker.on("message", listener),
+		onError(listener) {
+			worker.once("error", listener);
+			worker.once("exit", (code) => {
+				if (!asked) listener(new Error(`a worker ended with code ${code}`));
+			});
+		},
+		setReferenced: (on) => (on ? worker.ref() : worker.unref()),
+		async terminate() {
+			asked = true;
+			await worker.terminate();
+		},
+	};
+}
+
+/** First V8 whose revectorizer can be trusted with more than toys: Node 24's. */
+const REVECTORIZE_V8 = 13.6;
+
+/** V8 compiles pairs of 128-bit operations as one of 256 bits (x64 only, behind a flag). */
+function enableWasmRevectorize(on: boolean): boolean {
+	if (process.arch !== "x64") return false;
+	if (Number.parseFloat(process.versions.v8 ?? "0") < REVECTORIZE_V8)
+		return false;
+	setFlagsFromString(
+		on
+			? "--experimental-wasm-revectorize"
+			: "--no-experimental-wasm-revectorize",
+	);
+	return true;
 }

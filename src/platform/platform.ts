@@ -13,8 +13,30 @@ export interface Platform {
 	yieldToEventLoop(): Promise<void>;
 	/** Most memory this process has held at once, undefined where nobody can say. */
 	peakRssBytes(): number | undefined;
+	/** Starts a thread that runs the module at `url`; its first message is `data`. */
+	spawnWorker(url: URL, data: unknown): WorkerHandle;
+	/** Asks the engine for a WebAssembly feature that is off by default. @returns whether it took the wish; it may still ignore it */
+	enableWasmRevectorize(on: boolean): boolean;
 	/** 32 unpredictable bits, as an unsigned integer. */
 	randomSeed(): number;
 	/** Milliseconds on a clock that never goes back; its zero means nothing. */
 	now(): number;
+}
+
+/** A worker thread as its owner sees it. */
+export interface WorkerHandle {
+	postMessage(message: unknown): void;
+	/** Called for every message, until the worker ends. */
+	onMessage(listener: (message: unknown) => void): void;
+	/** Called once if the worker dies of an error, or ends without being asked to. */
+	onError(listener: (error: Error) => void): void;
+	/** While unreferenced, the worker does not keep the process alive. */
+	setReferenced(referenced: boolean): void;
+	terminate(): Promise<void>;
+}
+
+/** The owner as a worker sees it. */
+export interface WorkerPort {
+	postMessage(message: unknown): void;
+	onMessage(listener: (message: unknown) => void): void;
 }

@@ -1,0 +1,273 @@
+/**
+ * The CPU backend: WebAssembly SIMD kernels over one memory that all threads share. compile() lays the program out and packs
+ * the weights; a step is one array write and one wake-up, and the threads walk the plan by themselves.
+ */
+import { NanoVllmError } from "../../errors.ts";
+import type { Platform } from "../../platform/platform.ts";
+import type {
+	Backend,
+	Executable,
+	LogprobTable,
+	StepInput,
+	StepOutput,
+	TensorDtype,
+	WeightSource,
+} from "../backend.ts";
+import type { Op, Weight } from "../program.ts";
+import type { WeightFormat } from "./format.ts";
+import { instantiate, loadKernels } from "./kernels.ts";
+import { loadWeights } from "./load-weights.ts";
+import {
+	type Layout,
+	layOut,
+	NUM_STEPS,
+	PAGE_BYTES,
+	STEP_BYTES,
+	WASM_MEMORY_BYTES,
+} from "./plan.ts";
+import { inlineRunner, type StepRunner, workerRunner } from "./pool.ts";
+import {
+	FAILURES,
+	ROW,
+	ROW_WORDS,
+	rowEntries,
+	stepBytes,
+	writeStep,
+} from "./step.ts";
+
+export interface CpuOptions {
+	readonly platform: Platform;
+	/** null: one per core */
+	readonly threads: number | null;
+	readonly quantization: "q8_0" | "q4_0" | null;
+	/** auto: as the checkpoint stores them */
+	readonly dtype: "auto" | TensorDtype;
+	/** Let V8 join pairs of SIMD operations where it can. */
+	readonly revectorize: boolean;
+}
+
+export function createCpuBackend(options: CpuOptions): Backend {
+	return {
+		name: "cpu",
+		async compile(program, source, compileOptions) {
+			const shared = canShareMemory();
+			const numThreads = shared
+				? (options.threads ?? options.platform.hardwareConcurrency)
+				: 1;
+			const { limits, kvCacheDtype } = compileOptions;
+			const layout = layOut(program, {
+				limits,
+				numThreads,
+				cacheType: kvCacheDtype === "auto" ? "f16" : kvCacheDtype,
+				formatOf: (weight, op) => formatOf(weight, op, source, options),
+			});
+			const memory = allocateMemory(layout.memoryBytes, shared);
+			if (options.revectorize) options.platform.enableWasmRevectorize(true);
+			const { module } = await loadKernels(shared);
+			const kernels = instantiate(module, memory);
+			await loadWeights(layout, kernels, memory, source, compileOptions);
+			const slots = layout.plan.control + 192;
+			const runner = shared
+				? await workerRunner(
+						options.platform,
+						layout.plan,
+						module,
+						memory,
+						slots,
+					)
+				: inlineRunner(layout.plan, module, memory);
+			return createExecutable(
+				layout,
+				memory,
+				runner,
+				program.vocabSize,
+				limits.maxModelLen,
+			);
+		},
+	};
+}
+
+/** Quantized embeddings and output head keep 8 bits under q4_0: every token passes through them. */
+function formatOf(
+	weight: Weight,
+	op: Op,
+	source: WeightSource,
+	{ quantization, dtype }: CpuOptions,
+): WeightFormat {
+	if (quantization === "q4_0" && (op.op === "embed" || op.op === "logits"))
+		return "q8_0";
+	if (quantization !== null) return quantization;
+	if (dtype !== "auto") return dtype;
+	return source.tensors.get(weight.parts[0].tensor)?.dtype ?? "bf16";
+}
+
+function canShareMemory(): boolean {
+	return (
+		typeof SharedArrayBuffer === "function" &&
+		(globalThis.crossOriginIsolated ?? true)
+	);
+}
+
+/** @throws out_of_memory */
+function allocateMemory(bytes: number, shared: boolean): WebAssembly.Memory {
+	const initial = Math.ceil(bytes / PAGE_BYTES);
+	const maximum = WASM_MEMORY_BYTES / PAGE_BYTES;
+	try {
+		return new WebAssembly.Memory({ initial, maximum, shared });
+	} catch (cause) {
+		throw new NanoVllmError(
+			"out_of_memory",
+			`no room for a WebAssembly memory of ${Math.ceil(bytes / 2 ** 20)} MiB. Lower kvCacheMemoryBytes or maxNumBatchedTokens, or load with a quantization.`,
+			{ cause },
+		);
+	}
+}
+
+function createExecutable(
+	layout: Layout,
+	memory: WebAssembly.Memory,
+	runner: StepRunner,
+	vocabSize: number,
+	maxModelLen: number,
+): Executable {
+	let numSteps = 0;
+	let previousRows = 0;
+	let numRopePositions = 0;
+
+	const extendRope = (input: StepInput) => {
+		let last = 0;
+		for (let t = 0; t < input.numTokens; t++)
+			last = Math.max(last, input.positions[t]);
+		if (last < numRopePositions) return;
+		const until = Math.min(
+			maxModelLen,
+			Math.max(last + 1, 2 * numRopePositions, 256),
+		);
+		for (const table of layout.ropeTables)
+			fillRope(
+				memory,
+				table.address,
+				table.inverseFrequencies,
+				numRopePositions,
+				until,
+			);
+		numRopePositions = until;
+	};
+
+	return {
+		numBlocks: layout.numBlocks,
+		weightBytes: layout.weightBytes,
+		kvCacheBytes: layout.kvCacheBytes,
+		overlaps: runner.overlaps,
+		submit(input) {
+			const bytes = stepBytes(input, vocabSize);
+			if (bytes > STEP_BYTES) return Promise.reject(tooLarge(bytes));
+			const header = layout.steps[numSteps % NUM_STEPS];
+			extendRope(input);
+			const { rows } = writeStep(
+				memory.buffer,
+				header,
+				input,
+				vocabSize,
+				previousRows,
+			);
+			previousRows = rows;
+			numSteps++;
+			const { numRows, numSampleRows } = input;
+			const entries = Int32Array.from({ length: numRows }, (_, r) =>
+				rowEntries(input, r, vocabSize),
+			);
+			return runner
+				.run(header)
+				.then(() => readOutput(memory, rows, numSampleRows, entries));
+		},
+		close: () => runner.close(),
+	};
+}
+
+function tooLarge(bytes: number): NanoVllmError {
+	return new NanoVllmError(
+		"out_of_memory",
+		`a step with its logprobs takes ${Math.ceil(bytes / 2 ** 20)} MiB, the backend has ${STEP_BYTES / 2 ** 20}. Ask for fewer logprobs at once, or lower maxNumBatchedTokens.`,
+	);
+}
+
+/** f32 [position][D]: D/2 cosines, D/2 sines. The angle is rounded to f32, as transformers computes it. */
+function fillRope(
+	memory: WebAssembly.Memory,
+	address: number,
+	inverseFrequencies: Float32Array,
+	from: number,
+	until: number,
+): void {
+	const half = inverseFrequencies.length;
+	const table = new Float32Array(memory.buffer, address, until * half * 2);
+	for (let position = from; position < until; position++) {
+		for (let i = 0; i < half; i++) {
+			const angle = Math.fround(position * inverseFrequencies[i]);
+			table[position * 2 * half + i] = Math.cos(angle);
+			table[position * 2 * half + half + i] = Math.sin(angle);
+		}
+	}
+}
+
+function readOutput(
+	memory: WebAssembly.Memory,
+	rows: number,
+	numSampleRows: number,
+	entries: Int32Array,
+): StepOutput {
+	const i32 = new Int32Array(memory.buffer);
+	const tokenIds = new Int32Array(numSampleRows);
+	const failedRows = new Map<number, "nan" | "forbidden">();
+	for (let r = 0; r < entries.length; r++) {
+		const result = i32[rows / 4 + r * ROW_WORDS + ROW.result];
+		const failure = FAILURES.get(result);
+		if (failure !== undefined) failedRows.set(r, failure);
+		else if (r < numSampleRows) tokenIds[r] = result;
+	}
+	return {
+		tokenIds,
+		failedRows,
+		logprobs: readLogprobs(memory, rows, entries, failedRows),
+	};
+}
+
+function readLogprobs(
+	memory: WebAssembly.Memory,
+	rows: number,
+	entries: Int32Array,
+	failedRows: ReadonlyMap<number, unknown>,
+): LogprobTable | null {
+	const numRows = entries.length;
+	const start = new Int32Array(numRows + 1);
+	for (let r = 0; r < numRows; r++)
+		start[r + 1] = start[r] + (failedRows.has(r) ? 0 : entries[r]);
+	const total = start[numRows];
+	if (total === 0) return null;
+	const words = new Uint32Array(memory.buffer);
+	const table = {
+		start,
+		tokenIds: new Int32Array(total),
+		logprobs: new Float32Array(total),
+		ranks: new Int32Array(total),
+	};
+	for (let r = 0; r < numRows; r++) {
+		const length = start[r + 1] - start[r];
+		const row = rows / 4 + r * ROW_WORDS;
+		const at = (word: number) => words[row + word];
+		table.tokenIds.set(
+			new Int32Array(memory.buffer, at(ROW.entryTokens), length),
+			start[r],
+		);
+		table.logprobs.set(
+			new Float32Array(memory.buffer, at(ROW.entryLogprobs), length),
+			start[r],
+		);
+		table.ranks.set(
+			new Int32Array(memory.buffer, at(ROW.entryRanks), length),
+			start[r],
+		);
+	}
+	return table;
+}

@@ -1,0 +1,165 @@
+/** The compiled kernels: their names and types, and the build that suits this machine. Addresses are bytes in the shared memory. */
+
+export interface Kernels {
+	embed(
+		format: number,
+		table: number,
+		panelBytes: number,
+		depth: number,
+		ids: number,
+		start: number,
+		end: number,
+		scratch: number,
+		output: number,
+		width: number,
+	): void;
+	prepare_rows(
+		format: number,
+		x: number,
+		width: number,
+		rows: number,
+		start: number,
+		end: number,
+		norm: number,
+		eps: number,
+		depth: number,
+		scratch: number,
+		groups: number,
+		groupBytes: number,
+	): void;
+	linear(
+		format: number,
+		groups: number,
+		groupBytes: number,
+		numRows: number,
+		w: number,
+		panelBytes: number,
+		start: number,
+		end: number,
+		depth: number,
+		bias: number,
+		y: number,
+		columns: number,
+		accumulate: number,
+		tile: number,
+	): void;
+	gated_linear(
+		format: number,
+		groups: number,
+		groupBytes: number,
+		numRows: number,
+		w: number,
+		panelBytes: number,
+		start: number,
+		end: number,
+		depth: number,
+		out: number,
+		columns: number,
+		tile: number,
+	): void;
+	norm_rope(
+		head: number,
+		headDim: number,
+		norm: number,
+		eps: number,
+		cosSin: number,
+	): void;
+	write_cache(type: number, from: number, headDim: number, to: number): void;
+	attend(
+		type: number,
+		q: number,
+		qRowBytes: number,
+		group: number,
+		headDim: number,
+		positions: number,
+		start: number,
+		end: number,
+		blocks: number,
+		blockSize: number,
+		cache: number,
+		blockBytes: number,
+		scale: number,
+		window: number,
+		out: number,
+		outRowBytes: number,
+		scratch: number,
+	): void;
+	sample_row(row: number, scratch: number): void;
+	pack_rows(
+		format: number,
+		source: number,
+		rowBytes: number,
+		count: number,
+		first: number,
+		depth: number,
+		w: number,
+		panelBytes: number,
+		step: number,
+	): void;
+	unpack(
+		format: number,
+		panel: number,
+		depth: number,
+		column: number,
+		target: number,
+	): void;
+	barrier(at: number, count: number): void;
+	exp4_test(x: number, n: number, out: number): void;
+}
+
+export type KernelBuild =
+	| "relaxed-shared"
+	| "relaxed-plain"
+	| "base-shared"
+	| "base-plain";
+
+/** The relaxed build where the engine can run it: the binary itself is the question. */
+export async function loadKernels(
+	shared: boolean,
+	options: { relaxed?: boolean } = {},
+): Promise<{ build: KernelBuild; module: WebAssembly.Module }> {
+	const memory = shared ? "shared" : "plain";
+	if (options.relaxed !== false) {
+		const build = `relaxed-${memory}` as const;
+		const bytes = await bytesOf(build);
+		if (WebAssembly.validate(bytes))
+			return { build, module: await WebAssembly.compile(bytes) };
+	}
+	const build = `base-${memory}` as const;
+	const bytes = await bytesOf(build);
+	return { build, module: await WebAssembly.compile(bytes) };
+}
+
+export function instantiate(
+	module: WebAssembly.Module,
+	memory: WebAssembly.Memory,
+): Kernels {
+	const abort = () => {
+		throw new Error("nano-vllm bug: a CPU kernel aborted");
+	};
+	const { exports } = new WebAssembly.Instance(module, {
+		env: { memory, abort },
+	});
+	return exports as unknown as Kernels;
+}
+
+async function bytesOf(build: KernelBuild): Promise<Uint8Array<ArrayBuffer>> {
+	const { wasmBase64 } = await importBuild(build);
+	const text = atob(wasmBase64);
+	return Uint8Array.from(text, (c) => c.charCodeAt(0));
+}
+
+function importBuild(build: KernelBuild): Promise<{ wasmBase64: string }> {
+	switch (build) {
+		case "relaxed-shared":
+			return import("./kernels/relaxed-shared.ts");
+		case "relaxed-plain":
+			return import("./kernels/relaxed-plain.ts");
+		case "base-shared":
+			return import("./kernels/base-shared.ts");
+		case "base-plain":
+			return import("./kernels/base-plain.ts");
+		default:
+			return build satisfies never;
+	}
+}

@@ -1,0 +1,102 @@
+/** Brings a program's weights into memory as the kernels read them: matrices into panels, vectors as f32. */
+import {
+	float32ToBfloat16,
+	float32ToFloat16,
+	toFloat32,
+} from "../../weights/convert.ts";
+import type { CompileOptions, TensorDtype, WeightSource } from "../backend.ts";
+import { readWeight } from "../read-weight.ts";
+import { FORMATS, isQuantized } from "./format.ts";
+import type { Kernels } from "./kernels.ts";
+import type { Layout, PackedMatrix } from "./plan.ts";
+
+/** @throws missing_tensor, shape_mismatch, nan_weights, unsupported_dtype */
+export async function loadWeights(
+	layout: Layout,
+	kernels: Kernels,
+	memory: WebAssembly.Memory,
+	source: WeightSource,
+	{ signal, onProgress }: CompileOptions,
+): Promise<void> {
+	let loadedBytes = 0;
+	const report = (bytes: number) => {
+		loadedBytes += bytes;
+		onProgress?.(loadedBytes, layout.weightBytes);
+	};
+	for (const { weight, address } of layout.vectors.values()) {
+		const target = new Float32Array(memory.buffer, address, weight.shape[0]);
+		await readWeight(source, weight, signal, (bytes, dtype, offset) =>
+			target.set(toFloat32(bytes, dtype), offset),
+		);
+		report(target.byteLength);
+	}
+	for (const matrix of layout.matrices) {
+		const pack = createPacker(matrix, layout.staging, kernels, memory);
+		await readWeight(source, matrix.weight, signal, pack);
+		const numPanels = Math.ceil(matrix.weight.shape[0] / 8);
+		report(numPanels * matrix.panelBytes);
+	}
+}
+
+/** Takes whole rows, some at a time, in order. */
+function createPacker(
+	matrix: PackedMatrix,
+	staging: number,
+	kernels: Kernels,
+	memory: WebAssembly.Memory,
+): (bytes: Uint8Array, dtype: TensorDtype, offset: number) => void {
+	const { format, columns, weight, interleaved } = matrix;
+	const numRows = weight.shape[0];
+	const half = numRows / 2;
+	const padded = isQuantized(format)
+		? matrix.depth * FORMATS[format].blockColumns
+		: columns;
+	const elementBytes = format === "f16" || format === "bf16" ? 2 : 4;
+	const rowBytes = padded * elementBytes;
+
+	const stage = (bytes: Uint8Array, dtype: TensorDtype, count: number) => {
+		if (dtype === format) {
+			new Uint8Array(memory.buffer, staging, bytes.length).set(bytes);
+			return;
+		}
+		const inputRow = bytes.length / count;
+		for (let r = 0; r < count; r++) {
+			const row = bytes.subarray(r * inputRow, (r + 1) * inputRow);
+			const at = staging + r * rowBytes;
+			const values = toFloat32(row, dtype);
+			if (format === "bf16")
+				float32ToBfloat16(values, new Uint16Array(memory.buffer, at, columns));
+			else if (format === "f16")
+				float32ToFloat16(values, new Uint16Array(memory.buffer, at, columns));
+			else {
+				const target = new Float32Array(memory.buffer, at, padded);
+				target.set(values);
+				target.fill(0, columns);
+			}
+		}
+	};
+	const packRows = (first: number, count: number, from: number) => {
+		const second = interleaved && first >= half;
+		kernels.pack_rows(
+			FORMATS[format].id,
+			from,
+			rowBytes,
+			count,
+			second ? first - half : first,
+			matrix.depth,
+			matrix.address + (second ? matrix.panelBytes : 0),
+			matrix.panelBytes,
+			interleaved ? 2 : 1,
+		);
+	};
+	return (bytes, dtype, offset) => {
+		const first = offset / columns;
+		const count = bytes.length / (columns * (dtype === "f32" ? 4 : 2));
+		stage(bytes, dtype, count);
+		// A chunk may end the gate's rows and begin the up's where both are parts of one tensor.
+		const before = interleaved ? Math.max(0, Math.min(count, half - first)) : 0;
+		if (before > 0) packRows(first, before, staging);
+		if (before < count)
+			packRows(first + before, count - before, staging + before * rowBytes);
+	};
+}

@@ -1,0 +1,117 @@
+/** The threads that run a plan's steps, one after another, as the main thread sees them: submit, and be told. */
+import { NanoVllmError } from "../../errors.ts";
+import type { Platform, WorkerHandle } from "../../platform/platform.ts";
+import { instantiate } from "./kernels.ts";
+import { NUM_STEPS, type Plan } from "./plan.ts";
+import { CONTROL, createWalker } from "./walk.ts";
+import type { WorkerNews, WorkerStart } from "./worker.ts";
+
+export interface StepRunner {
+	/** True where the caller goes on while the step runs. */
+	readonly overlaps: boolean;
+	/** Runs the step whose header stands at `header`. At most two may be under way. @throws (rejects) backend_failed */
+	run(header: number): Promise<void>;
+	close(): Promise<void>;
+}
+
+/** On the calling thread, where memory cannot be shared. */
+export function inlineRunner(
+	plan: Plan,
+	module: WebAssembly.Module,
+	memory: WebAssembly.Memory,
+): StepRunner {
+	const walker = createWalker(plan, instantiate(module, memory), memory, 0);
+	return {
+		overlaps: false,
+		run: async (header) => walker.run(header),
+		close: async () => {},
+	};
+}
+
+interface Waiting {
+	readonly resolve: () => void;
+	readonly reject: (error: Error) => void;
+}
+
+export async function workerRunner(
+	platform: Platform,
+	plan: Plan,
+	module: WebAssembly.Module,
+	memory: WebAssembly.Memory,
+	slots: number,
+): Promise<StepRunner> {
+	const control = new Int32Array(memory.buffer, plan.control, 64);
+	const waiting = new Map<number, Waiting>();
+	let numSubmitted = 0;
+	let failure: NanoVllmError | null = null;
+	let numReady = 0;
+	const ready = Promise.withResolvers<void>();
+
+	const fail = (message: string) => {
+		failure ??= new NanoVllmError(
+			"backend_failed",
+			`a compute thread died: ${message}. Load the model again.`,
+		);
+		ready.reject(failure);
+		for (const { reject } of waiting.values()) reject(failure);
+		waiting.clear();
+	};
+	const workers: WorkerHandle[] = [];
+	const setReferenced = (on: boolean) => {
+		for (const worker of workers) worker.setReferenced(on);
+	};
+	const hear = (news: WorkerNews) => {
+		switch (news.kind) {
+			case "ready":
+				if (++numReady === plan.numThreads) ready.resolve();
+				break;
+			case "done":
+				waiting.get(news.step)?.resolve();
+				waiting.delete(news.step);
+				if (waiting.size === 0) setReferenced(false);
+				break;
+			case "failed":
+				fail(news.message);
+				break;
+			default:
+				news satisfies never;
+		}
+	};
+	const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+	const url = new URL(`./worker.${extension}`, import.meta.url);
+	const close = async () => {
+		await Promise.all(workers.map((worker) => worker.terminate()));
+	};
+	try {
+		for (let thread = 0; thread < plan.numThreads; thread++) {
+			const start: WorkerStart = { plan, module, memory, thread, slots };
+			const worker = platform.spawnWorker(url, start);
+			worker.onMessage((message) => hear(message as WorkerNews));
+			worker.onError((error) => fail(error.message));
+			workers.push(worker);
+		}
+		await ready.promise;
+	} catch (error) {
+		await close();
+		throw error;
+	}
+	setReferenced(false);
+
+	return {
+		overlaps: true,
+		run(header) {
+			if (failure !== null) return Promise.reject(failure);
+			const step = numSubmitted++;
+			if (waiting.size === 0) setReferenced(true);
+			const done = new Promise<void>((resolve, reject) => {
+				waiting.set(step, { resolve, reject });
+			});
+			new Uint32Array(memory.buffer, slots, NUM_STEPS)[step % NUM_STEPS] =
+				header;
+			Atomics.store(control, CONTROL.submitted, numSubmitted);
+			Atomics.notify(control, CONTROL.submitted);
+			return done;
+		},
+		close,
+	};
+}
