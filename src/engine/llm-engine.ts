@@ -86,7 +86,8 @@ interface RequestState extends EngineRequest {
 	readonly metrics: RequestMetrics;
 	/** Sequences handed to the scheduler: the first at once, the others when it has computed the prompt. */
 	numStarted: number;
-	numFinished: number;
+	/** Sequences whose end the sink was not told yet. */
+	readonly unfinished: Set<Sequence>;
 }
 
 interface Flight {
@@ -150,7 +151,8 @@ export class LlmEngine {
 			finishedMs: null,
 			numPreemptions: 0,
 		};
-		const state = { ...request, sequences, metrics, numFinished: 0 };
+		const unfinished = new Set(sequences);
+		const state = { ...request, sequences, metrics, unfinished };
 		this.#requests.set(requestId, { ...state, numStarted: 1 });
 		this.#scheduler.add(sequences[0]);
 		this.#loop ??= this.#run();
@@ -211,6 +213,7 @@ export class LlmEngine {
 		const overlap = this.#config.asyncScheduling && this.#executable.overlaps;
 		let flight: Flight | null = null;
 		try {
+			await null; // so that requests added together share the first step
 			for (;;) {
 				const next = this.#launch();
 				if (next === null && flight === null) break;
@@ -321,10 +324,12 @@ export class LlmEngine {
 		if (seq.isFinished) this.#finished(request, seq);
 	}
 
+	/** Once per sequence: a sink that aborts its own request has closed the books already. */
 	#finished(request: RequestState, seq: Sequence): void {
-		const { metrics } = request;
+		const { metrics, unfinished } = request;
+		if (!unfinished.delete(seq)) return;
 		metrics.numPreemptions += seq.numPreemptions;
-		if (++request.numFinished === request.sequences.length) {
+		if (unfinished.size === 0) {
 			metrics.finishedMs = this.#config.now();
 			this.#requests.delete(request.requestId);
 		}
