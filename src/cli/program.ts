@@ -37,7 +37,9 @@ export function createProgram(): Command {
 /** A switch shows both of its forms in one line. */
 function optionTerm(option: Option): string {
 	const isSwitch = !option.required && !option.optional && !option.short;
-	const hasOpposite = /^(enable|async|skip|ignore|include)/.test(option.name());
+	const hasOpposite = /^(enable|async|skip|wasm|ignore|include)/.test(
+		option.name(),
+	);
 	if (!isSwitch || !hasOpposite) return Help.prototype.optionTerm(option);
 	return `--[no-]${option.name()}`;
 }

@@ -1,0 +1,148 @@
+/** bench as a process: the fields scripts read, and figures that add up. */
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseModelConfig } from "../../src/models/config.ts";
+import { DUMMY, run, temporaryFolder, writeModel } from "./command-line.ts";
+
+const folder = temporaryFolder();
+mkdirSync(join(folder, "config-only"));
+const model = writeModel(join(folder, "config-only"), { tokenizer: false });
+const json = (name: string) => join(folder, name);
+const read = (name: string) => JSON.parse(readFileSync(json(name), "utf8"));
+const near = (a: number, b: number) =>
+	assert.ok(Math.abs(a / b - 1) < 1e-6, `${a} = ${b}`);
+
+test("throughput: exactly the tokens asked for, from a config.json alone", async () => {
+	const workload = json("workload.json");
+	writeFileSync(
+		workload,
+		JSON.stringify({
+			requests: [
+				[20, 7],
+				[3, 1],
+				[40, 12],
+			],
+		}),
+	);
+	const args = ["bench", "throughput", model, ...DUMMY, "--workload", workload];
+	const { code, stdout, stderr } = await run([
+		...args,
+		"--json",
+		json("a.json"),
+	]);
+	assert.equal(code, 0, stderr);
+	assert.match(stdout, /^requests +3\nprompt tokens +63\noutput tokens +20\n/);
+	const figures = read("a.json");
+	assert.deepEqual(Object.keys(figures).sort(), [
+		"device",
+		"model",
+		"outputTokens",
+		"outputTokensPerSecond",
+		"peakRssBytes",
+		"promptTokens",
+		"requests",
+		"seconds",
+		"totalTokensPerSecond",
+	]);
+	assert.equal(figures.model, "config-only");
+	assert.deepEqual(
+		[figures.requests, figures.promptTokens, figures.outputTokens],
+		[3, 63, 20],
+	);
+	near(figures.outputTokensPerSecond, 20 / figures.seconds);
+	near(figures.totalTokensPerSecond, 83 / figures.seconds);
+	assert.ok(figures.peakRssBytes > 2 ** 20);
+});
+
+test("throughput: the seed decides the lengths, which keep to their ranges", async () => {
+	const args = [
+		"bench",
+		"throughput",
+		"--model",
+		model,
+		...DUMMY,
+		"--num-prompts",
+		"5",
+		"--input-len",
+		"4:9",
+		"--output-len",
+		"3",
+		"--num-warmup",
+		"0",
+	];
+	const seeds = ["7", "7", "8"];
+	await Promise.all(
+		seeds.map((seed, i) =>
+			run([...args, "--seed", seed, "--json", json(`s${i}.json`)]),
+		),
+	);
+	const [a, b, c] = seeds.map((_, i) => read(`s${i}.json`));
+	assert.equal(a.outputTokens, 15);
+	assert.ok(a.promptTokens >= 20 && a.promptTokens <= 45);
+	assert.equal(a.promptTokens, b.promptTokens);
+	assert.notEqual(a.promptTokens, c.promptTokens);
+});
+
+test("latency: prefill and decode apart, and they add up", async () => {
+	const args = [
+		"bench",
+		"latency",
+		model,
+		...DUMMY,
+		"--batch-size",
+		"3",
+		"--input-len",
+		"30",
+		"--output-len",
+		"9",
+		"--num-iters",
+		"1",
+	];
+	const { code, stdout, stderr } = await run([
+		...args,
+		"--json",
+		json("l.json"),
+	]);
+	assert.equal(code, 0, stderr);
+	assert.match(stdout, /3 × 30 \+ 9/);
+	const figures = read("l.json");
+	assert.deepEqual(
+		[figures.batchSize, figures.inputLen, figures.outputLen],
+		[3, 30, 9],
+	);
+	near(
+		figures.prefillTokensPerSecond,
+		(1000 * 90) / figures.timeToFirstTokenMs,
+	);
+	near(figures.decodeTokensPerSecond, 3000 / figures.timePerOutputTokenMs);
+	near(
+		figures.endToEndMs,
+		figures.timeToFirstTokenMs + 8 * figures.timePerOutputTokenMs,
+	);
+});
+
+test("the published shapes are configs the library reads, with the published number of parameters", () => {
+	const billions = {
+		"qwen3-0.6b": 0.596,
+		"qwen3-1.7b": 1.721,
+		"qwen3-4b": 4.022,
+		"qwen3-8b": 8.191,
+	};
+	for (const [name, expected] of Object.entries(billions)) {
+		const file = join(
+			import.meta.dirname,
+			"../../bench/configs",
+			name,
+			"config.json",
+		);
+		const c = parseModelConfig(JSON.parse(readFileSync(file, "utf8")));
+		const attention = 2 * (c.numHeads + c.numKvHeads) * c.headDim;
+		const layer = c.hiddenSize * (attention + 3 * c.intermediateSize);
+		const embeddings =
+			(c.tieWordEmbeddings ? 1 : 2) * c.vocabSize * c.hiddenSize;
+		const count = (embeddings + c.numLayers * layer) / 1e9;
+		assert.ok(Math.abs(count - expected) < 0.001, `${name}: ${count}`);
+	}
+});
