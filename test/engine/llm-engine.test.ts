@@ -106,7 +106,13 @@ for (const [how, wrap] of both) {
 			[3, "stop", null],
 			[3, "stop", null],
 		]);
-		assert.equal(engine.stats().kvCacheUsage, 0);
+		const stats = engine.stats();
+		assert.equal(stats.kvCacheUsage, 0);
+		assert.equal(
+			stats.numGenerationTokens,
+			cases.reduce((sum, c) => sum + c.tokenIds[0].length, 0),
+			"tokens behind a stop are not counted",
+		);
 		await engine.close();
 	});
 
@@ -186,7 +192,7 @@ for (const [how, wrap] of both) {
 				submit: async (input) => {
 					running++;
 					const output = await counting.submit(input);
-					await turn();
+					for (let i = 0; i < 3; i++) await turn();
 					running--;
 					return output;
 				},
@@ -197,8 +203,7 @@ for (const [how, wrap] of both) {
 			{ maxNumSeqs: 1 },
 		);
 		const all = [1, 2].map((i) => add(engine, `r${i}`, [i], { maxTokens: 50 }));
-		await turn();
-		await turn();
+		while (running === 0) await turn();
 		await engine.close();
 		assert.equal(atClose, 0);
 		await Promise.all(all.map((r) => r.done));
@@ -334,6 +339,29 @@ for (const [how, wrap] of both) {
 		await engine.close();
 	});
 }
+
+test("overlapped: a step that fails is told only when the one behind it has ended too", async () => {
+	const counting = countingExecutable(64);
+	let step = 0;
+	let running = 0;
+	const engine = engineOf({
+		...counting,
+		overlaps: true,
+		submit: async (input) => {
+			if (++step === 3) throw new Error("boom");
+			running++;
+			for (let i = 0; i < 3; i++) await turn();
+			running--;
+			return counting.submit(input);
+		},
+	});
+	const { done, ends } = add(engine, "r", [1], { maxTokens: 20 });
+	await done;
+	assert.equal(step, 4);
+	assert.equal(running, 0);
+	assert.equal(ends[0].kind, "failed");
+	await engine.close();
+});
 
 test("the engine rests and wakes: one loop after another", async () => {
 	const engine = engineOf(countingExecutable(64));
