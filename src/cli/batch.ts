@@ -46,23 +46,19 @@ export async function runTasks(
 	);
 }
 
-/** Tokens per second of each phase, over the time in which tokens of that kind came. */
+/** Tokens per second of each phase. The time between two reports is the phase's that made more tokens in it. */
 export function createMeter(): (progress: GenerateProgress) => string {
 	let last = { numPromptTokens: 0, numGenerationTokens: 0, elapsedMs: 0 };
 	const prefill = { tokens: 0, ms: 0 };
 	const decode = { tokens: 0, ms: 0 };
-	const add = (phase: typeof prefill, tokens: number, ms: number) => {
-		if (tokens === 0) return;
-		phase.tokens += tokens;
-		phase.ms += ms;
-	};
 	const rate = ({ tokens, ms }: typeof prefill) =>
-		ms === 0 ? "-" : figure((1000 * tokens) / ms);
+		tokens === 0 ? "-" : figure((1000 * tokens) / ms);
 	return (progress) => {
-		const ms = progress.elapsedMs - last.elapsedMs;
-		add(prefill, progress.numPromptTokens - last.numPromptTokens, ms);
+		const numPrompt = progress.numPromptTokens - last.numPromptTokens;
 		const numNew = progress.numGenerationTokens - last.numGenerationTokens;
-		add(decode, numNew, ms);
+		const phase = numPrompt > numNew ? prefill : decode;
+		phase.tokens += Math.max(numPrompt, numNew);
+		phase.ms += progress.elapsedMs - last.elapsedMs;
 		last = progress;
 		const { numFinished, numRequests } = progress;
 		return `${numFinished}/${numRequests} done · prefill ${rate(prefill)} tok/s · decode ${rate(decode)} tok/s`;

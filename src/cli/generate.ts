@@ -113,9 +113,17 @@ async function generate(
 					signal,
 				);
 		note(totalsLine(totals), "green");
+		if (options.demo) note(nextSteps());
 	} finally {
 		await llm.close();
 	}
+}
+
+/** As the reader can type it: from a clone by npm, else by its own name. */
+function nextSteps(): string {
+	const isScript = process.env.npm_lifecycle_event !== undefined;
+	const command = isScript ? "npm run nano-vllm" : "nano-vllm";
+	return `next: ${command} chat · ${command} bench latency · ${command} help`;
 }
 
 /** @throws invalid_option */

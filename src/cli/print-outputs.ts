@@ -21,7 +21,7 @@ export function printOutputs(
 	const single = results.length === 1 && results[0].outputs.length === 1;
 	for (const [i, result] of results.entries()) {
 		const place = `${i + 1}/${results.length}`;
-		if (isTerminal) printBlock(place, tasks[i], result, textOf);
+		if (isTerminal) printBlock(single ? null : place, tasks[i], result, textOf);
 		else if (single) print(`${textOf(result.outputs[0])}\n`);
 		else printRecord(place, tasks[i], result, textOf);
 	}
@@ -30,7 +30,7 @@ export function printOutputs(
 const print = (text: string) => process.stdout.write(text);
 
 function printBlock(
-	place: string,
+	place: string | null,
 	task: Task,
 	{ outputs }: RequestOutput,
 	textOf: TextOf,
@@ -40,7 +40,7 @@ function printBlock(
 		const which = outputs.length === 1 ? "" : ` #${output.index + 1}`;
 		const answer = printable(textOf(output));
 		const end = output.finishReason === "length" ? paint("dim", " …") : "";
-		print(paint("dim", `── ${place}${which} ──\n`));
+		if (place !== null) print(paint("dim", `── ${place}${which} ──\n`));
 		if (task.kind === "chat")
 			print(`${paint("cyan", `> ${question}`)}\n${answer.trim()}${end}\n\n`);
 		else print(`${paint("cyan", question)}${answer.trimEnd()}${end}\n\n`);
