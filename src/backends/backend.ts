@@ -117,7 +117,7 @@ export interface SamplingInput {
 	presencePenalty: Float32Array;
 	frequencyPenalty: Float32Array;
 	repetitionPenalty: Float32Array;
-	/** [2Q] low and high word; with outputPosition the whole state of the random source */
+	/** [2Q] high and low word; with outputPosition the whole state of the random source */
 	seeds: Uint32Array;
 	/** index of the token to sample among the sequence's output tokens */
 	outputPosition: Int32Array;

@@ -44,8 +44,7 @@ function packTokens(input: StepInput, batch: Batch, blockSize: number): void {
 		blockTableStart[s] = numBlocks;
 		const used = Math.ceil(end / blockSize);
 		input.blockTables = reserve(input.blockTables, numBlocks + used);
-		for (let i = 0; i < used; i++)
-			input.blockTables[numBlocks + i] = seq.blockTable[i];
+		input.blockTables.set(seq.blockTable.subarray(0, used), numBlocks);
 		numBlocks += used;
 		for (let p = start; p < end; p++, t++) {
 			const block = seq.blockTable[Math.floor(p / blockSize)];
@@ -99,8 +98,9 @@ function packParams(sampling: SamplingInput, seq: Sequence, row: number): void {
 	sampling.presencePenalty[row] = params.presencePenalty;
 	sampling.frequencyPenalty[row] = params.frequencyPenalty;
 	sampling.repetitionPenalty[row] = params.repetitionPenalty;
-	sampling.seeds[2 * row] = seq.seedLow;
-	sampling.seeds[2 * row + 1] = seq.seedHigh;
+	// High word first: the draw's hash mixes the top bits of this place least, and a high word has none (seeds are below 2⁵³).
+	sampling.seeds[2 * row] = seq.seedHigh;
+	sampling.seeds[2 * row + 1] = seq.seedLow;
 	sampling.outputPosition[row] = seq.numOutputTokens;
 	sampling.logprobEntries[row] = entriesOf(params.logprobs);
 }

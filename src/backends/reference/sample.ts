@@ -140,15 +140,15 @@ function keepFrom(logits: Float32Array, threshold: number): void {
 /** argmax_i of logits[i] − log E_i with E_i exponential: a draw from softmax(logits) (the Gumbel-max trick). */
 function draw(
 	logits: Float32Array,
-	seedLow: number,
 	seedHigh: number,
+	seedLow: number,
 	position: number,
 ): number {
 	let best = 0;
 	let bestScore = -Infinity;
 	for (let i = 0; i < logits.length; i++) {
 		if (logits[i] === -Infinity) continue;
-		const bits = hash4(i, position, seedLow, seedHigh);
+		const bits = hash4(i, position, seedHigh, seedLow);
 		const exponential = -Math.log1p(-(bits + 0.5) / 2 ** 32);
 		const score = logits[i] - Math.log(exponential);
 		if (score > bestScore) {
