@@ -48,7 +48,7 @@ export function parseModelConfig(json: unknown): ModelConfig {
 		throw invalid(
 			`config.json: "architectures" must name one, like ["Qwen3ForCausalLM"], got ${show(architectures)}.`,
 		);
-	if (json.quantization_config !== undefined)
+	if ((json.quantization_config ?? null) !== null)
 		throw new NanoVllmError(
 			"unsupported_model",
 			`config.json has a quantization_config (${show((json.quantization_config as Json)?.quant_method)}): pre-quantized checkpoints are not supported. Use the bf16 or f16 checkpoint.`,
@@ -131,23 +131,42 @@ function parseRope(json: Json): RopeConfig {
 
 /** transformers 4: use_sliding_window from layer max_window_layers on; transformers 5: layer_types says it per layer. */
 function parseSlidingWindows(json: Json, numLayers: number): (number | null)[] {
+	const types = parseLayerTypes(json, numLayers);
 	const window = json.sliding_window ?? null;
 	const off = window === null || json.use_sliding_window === false;
 	if (off) return new Array(numLayers).fill(null);
 	const length = size(json, "sliding_window", MAX_CONTEXT);
-	const types = json.layer_types;
-	if (Array.isArray(types)) {
-		if (types.length !== numLayers)
-			throw invalid(
-				`config.json: layer_types has ${types.length} entries for ${numLayers} layers.`,
-			);
+	if (types !== null)
 		return types.map((t) => (t === "sliding_attention" ? length : null));
-	}
-	const first =
-		json.max_window_layers === undefined ? 0 : Number(json.max_window_layers);
+	const first = json.max_window_layers ?? 0;
+	if (!Number.isSafeInteger(first) || (first as number) < 0)
+		throw invalid(
+			`config.json: max_window_layers must be an integer of at least 0, got ${show(first)}.`,
+		);
 	return Array.from({ length: numLayers }, (_, i) =>
-		i >= first ? length : null,
+		i >= (first as number) ? length : null,
 	);
+}
+
+/** null where the config has none. */
+function parseLayerTypes(json: Json, numLayers: number): unknown[] | null {
+	const types = json.layer_types ?? null;
+	if (types === null) return null;
+	if (!Array.isArray(types))
+		throw invalid(
+			`config.json: layer_types must be a list, got ${show(types)}.`,
+		);
+	if (types.length !== numLayers)
+		throw invalid(
+			`config.json: layer_types has ${types.length} entries for ${numLayers} layers.`,
+		);
+	for (const type of types)
+		if (type !== "full_attention" && type !== "sliding_attention")
+			throw new NanoVllmError(
+				"unsupported_model",
+				`config.json: layer type ${show(type)} is not supported, only "full_attention" and "sliding_attention".`,
+			);
+	return types;
 }
 
 export interface GenerationConfig {
