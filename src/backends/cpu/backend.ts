@@ -14,6 +14,7 @@ import type {
 	WeightSource,
 } from "../backend.ts";
 import type { Op, Weight } from "../program.ts";
+import { calibrate } from "./calibrate.ts";
 import type { WeightFormat } from "./format.ts";
 import { instantiate, loadKernels } from "./kernels.ts";
 import { loadWeights } from "./load-weights.ts";
@@ -62,8 +63,8 @@ export function createCpuBackend(options: CpuOptions): Backend {
 				formatOf: (weight, op) => formatOf(weight, op, source, options),
 			});
 			const memory = allocateMemory(layout.memoryBytes, shared);
-			if (options.revectorize) options.platform.enableWasmRevectorize(true);
-			const { module } = await loadKernels(shared);
+			const formats = new Set(layout.matrices.map((matrix) => matrix.format));
+			const { module, wide } = await trustedKernels(shared, formats, options);
 			const kernels = instantiate(module, memory);
 			await loadWeights(layout, kernels, memory, source, compileOptions);
 			const slots = layout.plan.control + 192;
@@ -73,9 +74,10 @@ export function createCpuBackend(options: CpuOptions): Backend {
 						layout.plan,
 						module,
 						memory,
+						wide,
 						slots,
 					)
-				: inlineRunner(layout.plan, module, memory);
+				: inlineRunner(layout.plan, module, memory, wide);
 			return createExecutable(
 				layout,
 				memory,
@@ -85,6 +87,35 @@ export function createCpuBackend(options: CpuOptions): Backend {
 			);
 		},
 	};
+}
+
+/** Kernels that passed their trial. Where the revectorized ones fail it, V8 is told to compile plainly, and says nothing more of it. */
+async function trustedKernels(
+	shared: boolean,
+	formats: ReadonlySet<WeightFormat>,
+	{ revectorize, platform }: CpuOptions,
+): Promise<{ module: WebAssembly.Module; wide: boolean }> {
+	const trial = (module: WebAssembly.Module) => {
+		const results = [...formats].map((format) =>
+			calibrate(module, shared, format, platform.now),
+		);
+		const correct = results.every((result) => result.correct);
+		return { correct, wide: results[0].wide };
+	};
+	const joined = platform.enableWasmRevectorize(revectorize) && revectorize;
+	const { module } = await loadKernels(shared, { fresh: !revectorize });
+	const result = trial(module);
+	if (result.correct) return { module, wide: result.wide };
+	if (joined) {
+		platform.enableWasmRevectorize(false);
+		const plain = await loadKernels(shared, { fresh: true });
+		const second = trial(plain.module);
+		if (second.correct) return { module: plain.module, wide: second.wide };
+	}
+	throw new NanoVllmError(
+		"device_unavailable",
+		'the cpu kernels give wrong results on this engine. Update Node or the browser, or use device "reference".',
+	);
 }
 
 /** Quantized embeddings and output head keep 8 bits under q4_0: every token passes through them. */

@@ -1,4 +1,5 @@
 /** The compiled kernels: their names and types, and the build that suits this machine. Addresses are bytes in the shared memory. */
+import { NanoVllmError } from "../../errors.ts";
 
 export interface Kernels {
 	embed(
@@ -96,6 +97,7 @@ export interface Kernels {
 		panelBytes: number,
 		step: number,
 	): void;
+	tile(format: number, x: number, w: number, depth: number, out: number): void;
 	unpack(
 		format: number,
 		panel: number,
@@ -103,6 +105,7 @@ export interface Kernels {
 		column: number,
 		target: number,
 	): void;
+	set_wide(on: number): void;
 	barrier(at: number, count: number): void;
 	exp4_test(x: number, n: number, out: number): void;
 }
@@ -113,21 +116,44 @@ export type KernelBuild =
 	| "base-shared"
 	| "base-plain";
 
-/** The relaxed build where the engine can run it: the binary itself is the question. */
+/**
+ * The relaxed build where the engine can run it: the binary itself is the question. `fresh`: not the machine code an earlier
+ * compilation left in the engine's cache.
+ */
 export async function loadKernels(
 	shared: boolean,
-	options: { relaxed?: boolean } = {},
+	options: { relaxed?: boolean; fresh?: boolean } = {},
 ): Promise<{ build: KernelBuild; module: WebAssembly.Module }> {
 	const memory = shared ? "shared" : "plain";
+	const compile = async (
+		build: KernelBuild,
+		bytes: Uint8Array<ArrayBuffer>,
+	) => {
+		const code = options.fresh ? withCustomSection(bytes) : bytes;
+		return { build, module: await WebAssembly.compile(code) };
+	};
 	if (options.relaxed !== false) {
 		const build = `relaxed-${memory}` as const;
 		const bytes = await bytesOf(build);
-		if (WebAssembly.validate(bytes))
-			return { build, module: await WebAssembly.compile(bytes) };
+		if (WebAssembly.validate(bytes)) return compile(build, bytes);
 	}
 	const build = `base-${memory}` as const;
 	const bytes = await bytesOf(build);
-	return { build, module: await WebAssembly.compile(bytes) };
+	if (!WebAssembly.validate(bytes))
+		throw new NanoVllmError(
+			"device_unavailable",
+			'the cpu device needs WebAssembly SIMD, which this engine lacks. Use Node 22 or a browser of 2023 or later, or device "reference".',
+		);
+	return compile(build, bytes);
+}
+
+/** The same module with an empty custom section "x" at its end: other bytes, same code. */
+function withCustomSection(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+	const section = [0, 2, 1, "x".charCodeAt(0)];
+	const result = new Uint8Array(bytes.length + section.length);
+	result.set(bytes);
+	result.set(section, bytes.length);
+	return result;
 }
 
 export function instantiate(

@@ -6,7 +6,7 @@ import {
 } from "../../weights/convert.ts";
 import type { CompileOptions, TensorDtype, WeightSource } from "../backend.ts";
 import { readWeight } from "../read-weight.ts";
-import { FORMATS, isQuantized } from "./format.ts";
+import { FORMATS, isQuantized, PANEL_COLUMNS } from "./format.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Layout, PackedMatrix } from "./plan.ts";
 
@@ -33,7 +33,7 @@ export async function loadWeights(
 	for (const matrix of layout.matrices) {
 		const pack = createPacker(matrix, layout.staging, kernels, memory);
 		await readWeight(source, matrix.weight, signal, pack);
-		const numPanels = Math.ceil(matrix.weight.shape[0] / 8);
+		const numPanels = Math.ceil(matrix.weight.shape[0] / PANEL_COLUMNS);
 		report(numPanels * matrix.panelBytes);
 	}
 }

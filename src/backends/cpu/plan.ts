@@ -456,7 +456,7 @@ function scratchBytes(
 				(8 * paddedHead(headDim) + 8 * limits.blockSize + 64) * 4,
 		),
 	);
-	return Math.ceil((Math.max(row, attention) + 256) / 64) * 64;
+	return Math.ceil((Math.max(row, attention, 512) + 256) / 64) * 64;
 }
 
 function stagingRow(matrices: Iterable<PackedMatrix>): number {

@@ -19,8 +19,11 @@ export function inlineRunner(
 	plan: Plan,
 	module: WebAssembly.Module,
 	memory: WebAssembly.Memory,
+	wide: boolean,
 ): StepRunner {
-	const walker = createWalker(plan, instantiate(module, memory), memory, 0);
+	const kernels = instantiate(module, memory);
+	kernels.set_wide(wide ? 1 : 0);
+	const walker = createWalker(plan, kernels, memory, 0);
 	return {
 		overlaps: false,
 		run: async (header) => walker.run(header),
@@ -38,6 +41,7 @@ export async function workerRunner(
 	plan: Plan,
 	module: WebAssembly.Module,
 	memory: WebAssembly.Memory,
+	wide: boolean,
 	slots: number,
 ): Promise<StepRunner> {
 	const control = new Int32Array(memory.buffer, plan.control, 64);
@@ -84,7 +88,14 @@ export async function workerRunner(
 	};
 	try {
 		for (let thread = 0; thread < plan.numThreads; thread++) {
-			const start: WorkerStart = { plan, module, memory, thread, slots };
+			const start: WorkerStart = {
+				plan,
+				module,
+				memory,
+				wide,
+				thread,
+				slots,
+			};
 			const worker = platform.spawnWorker(url, start);
 			worker.onMessage((message) => hear(message as WorkerNews));
 			worker.onError((error) => fail(error.message));

@@ -9,6 +9,8 @@ export interface WorkerStart {
 	readonly plan: Plan;
 	readonly module: WebAssembly.Module;
 	readonly memory: WebAssembly.Memory;
+	/** Which tile width is faster here. */
+	readonly wide: boolean;
 	readonly thread: number;
 	/** Headers of the last steps submitted, by step modulo NUM_STEPS. */
 	readonly slots: number;
@@ -34,6 +36,7 @@ port.onMessage((message) => {
 function work(start: WorkerStart, news: (it: WorkerNews) => void): void {
 	const { plan, module, memory, thread } = start;
 	const kernels = instantiate(module, memory);
+	kernels.set_wide(start.wide ? 1 : 0);
 	const walker = createWalker(plan, kernels, memory, thread);
 	const control = new Int32Array(memory.buffer, plan.control, 64);
 	news({ kind: "ready" });

@@ -3,8 +3,7 @@
 //
 // A layer's cache is [block][kv head][2][blockSize][D]: keys, then values; D is the head size rounded up to 8, the rest zero.
 import { BF16, F16, F32 } from "./format";
-import { floatToHalf } from "./linear-q8-0";
-import { bfloatHigh, bfloatLow, exp4, halfHigh, halfLow, madd, sum4 } from "./simd";
+import { bfloatHigh, bfloatLow, exp4, floatToHalf, halfHigh, halfLow, madd, sum4 } from "./simd";
 
 // @ts-ignore: decorator
 @inline

@@ -1,9 +1,10 @@
 // The weight formats by number, and the kernels each one brings. The numbers are those of ../format.ts.
 import {
-	pack_16, pack_32, prepare_float, row_bf16, row_f16, row_f32, tile_bf16, tile_f16, tile_f32,
+	pack_16, pack_32, prepare_float, row_bf16, row_f16, row_f32, tile_bf16, tile_f16, tile_f32, wide_bf16, wide_f16, wide_f32,
 } from "./linear-float";
-import { pack_q4_0, prepare_q4_0, row_q4_0, tile_q4_0, unpack_q4_0 } from "./linear-q4-0";
-import { halfBits, pack_q8_0, prepare_q8_0, row_q8_0, tile_q8_0, unpack_q8_0 } from "./linear-q8-0";
+import { pack_q4_0, prepare_q4_0, row_q4_0, tile_q4_0, unpack_q4_0, wide_q4_0 } from "./linear-q4-0";
+import { pack_q8_0, prepare_q8_0, row_q8_0, tile_q8_0, unpack_q8_0, wide_q8_0 } from "./linear-q8-0";
+import { halfToFloat1 } from "./simd";
 
 export const F32 = 0;
 export const F16 = 1;
@@ -11,18 +12,39 @@ export const BF16 = 2;
 export const Q8_0 = 3;
 export const Q4_0 = 4;
 
-/** 4 rows × 8 columns. depth: blocks of a quantized format, columns of the others. */
+/** Output columns of a panel. */
+export const PANEL = 16;
+
+/** Whether the engine joins neighbouring 128-bit operations: then 16 columns at a time are best, else 8. */
+let isWide = false;
+
+export function set_wide(on: bool): void {
+	isWide = on;
+}
+
+/** 4 rows × 16 columns into `out` (f32 [4][16]). depth: blocks of a quantized format, columns of the others. */
 export function tile(format: i32, x: usize, w: usize, depth: i32, out: usize): void {
-	switch (format) {
-		case F32: return tile_f32(x, w, depth, out);
-		case F16: return tile_f16(x, w, depth, out);
-		case BF16: return tile_bf16(x, w, depth, out);
-		case Q8_0: return tile_q8_0(x, w, depth, out);
-		default: return tile_q4_0(x, w, depth, out);
+	if (isWide) {
+		switch (format) {
+			case F32: return wide_f32(x, w, depth, out);
+			case F16: return wide_f16(x, w, depth, out);
+			case BF16: return wide_bf16(x, w, depth, out);
+			case Q8_0: return wide_q8_0(x, w, depth, out);
+			default: return wide_q4_0(x, w, depth, out);
+		}
+	}
+	for (let half: usize = 0; half < 2; half++) {
+		switch (format) {
+			case F32: tile_f32(x, w, depth, out, half); break;
+			case F16: tile_f16(x, w, depth, out, half); break;
+			case BF16: tile_bf16(x, w, depth, out, half); break;
+			case Q8_0: tile_q8_0(x, w, depth, out, half); break;
+			default: tile_q4_0(x, w, depth, out, half);
+		}
 	}
 }
 
-/** 1 row × 8 columns. */
+/** 1 row × 16 columns into `out` (f32 [16]). */
 export function row(format: i32, x: usize, w: usize, depth: i32, out: usize): void {
 	switch (format) {
 		case F32: return row_f32(x, w, depth, out);
@@ -59,11 +81,10 @@ export function unpack(format: i32, panel: usize, depth: i32, column: i32, targe
 		case Q4_0: return unpack_q4_0(panel, depth, column, target);
 		default:
 			for (let k: usize = 0; k < <usize>depth; k++) {
-				const at = k * 8 + <usize>column;
-				if (format === F32) store<f32>(target + k * 4, load<f32>(panel + at * 4));
+				if (format === F32) store<f32>(target + k * 4, load<f32>(panel + (k * PANEL + <usize>column) * 4));
 				else {
-					const bits = load<u16>(panel + at * 2);
-					const value = format === F16 ? halfBits(bits) : reinterpret<f32>(<u32>bits << 16);
+					const bits = load<u16>(panel + k * 32 + <usize>(column & 7) * 4 + <usize>(column >> 3) * 2);
+					const value = format === F16 ? halfToFloat1(bits) : reinterpret<f32>(<u32>bits << 16);
 					store<f32>(target + k * 4, value);
 				}
 			}

@@ -3,5 +3,5 @@ export { attend, write_cache } from "./attention";
 export { embed, gated_linear, linear, norm_rope, pack_rows, prepare_rows, rms_norm } from "./ops";
 export { sample_row } from "./sample";
 export { barrier } from "./sync";
-export { row, tile, unpack } from "./format";
+export { row, set_wide, tile, unpack } from "./format";
 export { exp4_test } from "./self-check";

@@ -1,5 +1,5 @@
 // The ops of a program but attention and sampling, each for a range of its work: the caller splits the ranges over threads.
-import { pack, prepare, Q8_0, row, tile, unpack } from "./format";
+import { PANEL, pack, prepare, Q8_0, row, tile, unpack } from "./format";
 import { exp4, madd, sum4 } from "./simd";
 
 /** Rows of x that stay in a core's second-level cache while all panels pass by. */
@@ -12,7 +12,7 @@ export function embed(
 ): void {
 	for (let t = start; t < end; t++) {
 		const id = load<i32>(ids + <usize>t * 4);
-		unpack(format, table + <usize>(id >> 3) * panelBytes, depth, id & 7, scratch);
+		unpack(format, table + <usize>(id / PANEL) * panelBytes, depth, id % PANEL, scratch);
 		memory.copy(output + <usize>t * <usize>width * 4, scratch, <usize>width * 4);
 	}
 }
@@ -54,7 +54,7 @@ export function prepare_rows(
 	}
 }
 
-/** y[t, n] (+)= Σ x[t]·w[n] + bias[n] for panels [start, end). y: f32 [T][columns]; tileAt: 128 bytes of scratch */
+/** y[t, n] (+)= Σ x[t]·w[n] + bias[n] for panels [start, end). y: f32 [T][columns]; tileAt: 256 bytes of scratch */
 export function linear(
 	format: i32, groups: usize, groupBytes: usize, numRows: i32,
 	w: usize, panelBytes: usize, start: i32, end: i32, depth: i32,
@@ -64,46 +64,38 @@ export function linear(
 		const last = min(numRows, first + ROW_BLOCK);
 		for (let p = start; p < end; p++) {
 			const panel = w + <usize>p * panelBytes;
-			const valid = min(8, columns - p * 8);
+			const valid = min(PANEL, columns - p * PANEL);
 			for (let t = first; t < last; t += 4) {
 				const group = groups + <usize>(t >> 2) * groupBytes;
 				if (numRows === 1) row(format, group, panel, depth, tileAt);
 				else tile(format, group, panel, depth, tileAt);
 				const count = min(4, last - t);
 				for (let r = 0; r < count; r++)
-					finish(tileAt + <usize>r * 32, bias, y + (<usize>(t + r) * <usize>columns + <usize>p * 8) * 4, p * 8, valid, accumulate);
+					finish(tileAt + <usize>r * 64, bias, y + (<usize>(t + r) * <usize>columns + <usize>(p * PANEL)) * 4, p * PANEL, valid, accumulate);
 			}
 		}
 	}
 }
 
 function finish(from: usize, bias: usize, to: usize, column: i32, valid: i32, accumulate: bool): void {
-	if (valid === 8) {
-		let low = v128.load(from);
-		let high = v128.load(from, 16);
-		if (bias !== 0) {
-			low = f32x4.add(low, v128.load(bias + <usize>column * 4));
-			high = f32x4.add(high, v128.load(bias + <usize>column * 4, 16));
-		}
-		if (accumulate) {
-			low = f32x4.add(low, v128.load(to));
-			high = f32x4.add(high, v128.load(to, 16));
-		}
-		v128.store(to, low);
-		v128.store(to, high, 16);
-		return;
+	let i: usize = 0;
+	for (; i + 16 <= <usize>valid * 4; i += 16) {
+		let value = v128.load(from + i);
+		if (bias !== 0) value = f32x4.add(value, v128.load(bias + <usize>column * 4 + i));
+		if (accumulate) value = f32x4.add(value, v128.load(to + i));
+		v128.store(to + i, value);
 	}
-	for (let i: usize = 0; i < <usize>valid; i++) {
-		let value = load<f32>(from + i * 4);
-		if (bias !== 0) value += load<f32>(bias + (<usize>column + i) * 4);
-		if (accumulate) value += load<f32>(to + i * 4);
-		store<f32>(to + i * 4, value);
+	for (; i < <usize>valid * 4; i += 4) {
+		let value = load<f32>(from + i);
+		if (bias !== 0) value += load<f32>(bias + <usize>column * 4 + i);
+		if (accumulate) value += load<f32>(to + i);
+		store<f32>(to + i, value);
 	}
 }
 
 /**
  * out[t, n] = silu(gate[t, n]) · up[t, n]; panel p of the gate and panel p of the up rows lie side by side, at 2p and 2p + 1.
- * out: f32 [T][columns]; tileAt: 256 bytes of scratch
+ * out: f32 [T][columns]; tileAt: 512 bytes of scratch
  */
 export function gated_linear(
 	format: i32, groups: usize, groupBytes: usize, numRows: i32,
@@ -114,21 +106,20 @@ export function gated_linear(
 		const last = min(numRows, first + ROW_BLOCK);
 		for (let p = start; p < end; p++) {
 			const gate = w + <usize>(2 * p) * panelBytes;
-			const valid = min(8, columns - p * 8);
+			const valid = min(PANEL, columns - p * PANEL);
 			for (let t = first; t < last; t += 4) {
 				const group = groups + <usize>(t >> 2) * groupBytes;
 				if (numRows === 1) {
 					row(format, group, gate, depth, tileAt);
-					row(format, group, gate + panelBytes, depth, tileAt + 128);
+					row(format, group, gate + panelBytes, depth, tileAt + 256);
 				} else {
 					tile(format, group, gate, depth, tileAt);
-					tile(format, group, gate + panelBytes, depth, tileAt + 128);
+					tile(format, group, gate + panelBytes, depth, tileAt + 256);
 				}
 				const count = min(4, last - t);
 				for (let r: usize = 0; r < <usize>count; r++) {
-					silu_mul(tileAt + r * 32);
-					silu_mul(tileAt + r * 32 + 16);
-					finish(tileAt + r * 32, 0, out + ((<usize>t + r) * <usize>columns + <usize>p * 8) * 4, p * 8, valid, false);
+					for (let i: usize = 0; i < 64; i += 16) silu_mul(tileAt + r * 64 + i);
+					finish(tileAt + r * 64, 0, out + ((<usize>t + r) * <usize>columns + <usize>(p * PANEL)) * 4, p * PANEL, valid, false);
 				}
 			}
 		}
@@ -140,7 +131,7 @@ export function gated_linear(
 function silu_mul(at: usize): void {
 	const gate = v128.load(at);
 	const sigmoid = f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), exp4(f32x4.neg(gate))));
-	v128.store(at, f32x4.mul(f32x4.mul(gate, sigmoid), v128.load(at, 128)));
+	v128.store(at, f32x4.mul(f32x4.mul(gate, sigmoid), v128.load(at, 256)));
 }
 
 /** Normalises (norm not 0) and turns one head in place. cosSin: f32 [D/2] cosines, then [D/2] sines of its position. */
@@ -172,7 +163,7 @@ export function pack_rows(
 	depth: i32, w: usize, panelBytes: usize, step: i32,
 ): void {
 	for (let r = first; r < first + count; r++) {
-		pack(format, source, depth, w + <usize>((r >> 3) * step) * panelBytes, r & 7);
+		pack(format, source, depth, w + <usize>(r / PANEL * step) * panelBytes, r % PANEL);
 		source += rowBytes;
 	}
 }

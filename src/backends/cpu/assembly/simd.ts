@@ -8,14 +8,21 @@ export function madd(a: v128, b: v128, c: v128): v128 {
 	return f32x4.add(f32x4.mul(a, b), c);
 }
 
-/** Four f16 in the low halves of i32 lanes, sign-extended → f32. Exact, subnormals included. */
+/** Four f16, sign-extended to i32 lanes → f32. Exact, subnormals included; infinities become numbers. */
 // @ts-ignore: decorator
 @inline
 export function halfToFloat(x: v128): v128 {
-	const magnitude = v128.and(i32x4.shl(x, 13), i32x4.splat(0x0fffe000));
-	const sign = v128.and(x, i32x4.splat(0x80000000));
-	// 2^112 moves the exponent from f16's bias to f32's.
-	return v128.or(f32x4.mul(magnitude, f32x4.splat(5192296858534828e18)), sign);
+	// The shift leaves sign and magnitude in place around three copies of the sign; 2^112 moves f16's bias to f32's.
+	const bits = v128.and(i32x4.shl(x, 13), i32x4.splat(0x8fffe000));
+	return f32x4.mul(bits, f32x4.splat(5192296858534828e18));
+}
+
+/** The f16 in the high halves of i32 lanes → f32. */
+// @ts-ignore: decorator
+@inline
+export function upperHalfToFloat(x: v128): v128 {
+	const bits = v128.and(i32x4.shr_s(x, 3), i32x4.splat(0x8fffe000));
+	return f32x4.mul(bits, f32x4.splat(5192296858534828e18));
 }
 
 // @ts-ignore: decorator
@@ -81,4 +88,32 @@ export function exp4(x: v128): v128 {
 	const low = i32x4.shl(i32x4.add(half, i32x4.splat(127)), 23);
 	const high = i32x4.shl(i32x4.add(i32x4.sub(i, half), i32x4.splat(127)), 23);
 	return f32x4.mul(f32x4.mul(p, low), high);
+}
+
+/** Half away from zero, as C's roundf. */
+// @ts-ignore: decorator
+@inline
+export function roundAway(x: f32): i32 {
+	return <i32>(x + (x < 0 ? <f32>-0.5 : <f32>0.5));
+}
+
+/** f32 → f16 bits, to nearest even; beyond f16's range: infinity. */
+export function floatToHalf(x: f32): u16 {
+	const bits = reinterpret<u32>(x);
+	const sign = (bits >> 16) & 0x8000;
+	const magnitude = bits & 0x7fffffff;
+	if (magnitude >= 0x47800000) return <u16>(sign | 0x7c00);
+	if (magnitude < 0x38800000) {
+		// Subnormal: adding 2^-1 at the right exponent lets the addition round.
+		const rounded = reinterpret<f32>(magnitude) + <f32>0.5;
+		return <u16>(sign | (reinterpret<u32>(rounded) - 0x3f000000));
+	}
+	const odd = (magnitude >> 13) & 1;
+	return <u16>(sign | ((magnitude + 0xc8000fff + odd) >> 13));
+}
+
+/** f16 bits → f32 */
+export function halfToFloat1(bits: u16): f32 {
+	const magnitude = reinterpret<f32>(<u32>(bits & 0x7fff) << 13) * <f32>5192296858534828e18;
+	return bits & 0x8000 ? -magnitude : magnitude;
 }
