@@ -1,0 +1,140 @@
+/** The golden checkpoints as cases any device can be held to: what transformers answers in float32. See test/golden/README.md. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { RequestOutput, TokenLogprob } from "../../src/engine/output.ts";
+import { LLM, type LoadOptions } from "../../src/llm.ts";
+
+interface GoldenCase {
+	readonly promptTokenIds: number[];
+	readonly outputTokenIds: number[];
+	readonly outputLogprobs: { logprob: number; top: [number, number][] }[];
+	readonly promptLogprobs: (null | {
+		tokenId: number;
+		logprob: number;
+		rank: number;
+		top: [number, number][];
+	})[];
+}
+
+const FOLDER = fileURLToPath(new URL("../golden/qwen3", import.meta.url));
+
+export interface GoldenOptions {
+	/** Largest difference of a logprob. The order of tokens must be met exactly whatever this is. */
+	readonly tolerance: number;
+	readonly load?: LoadOptions;
+}
+
+/** Registers a test per checkpoint: all cases at once, prompts in chunks, and prompts from the prefix cache. */
+export function goldenTests(
+	device: NonNullable<LoadOptions["device"]>,
+	{ tolerance, load = {} }: GoldenOptions,
+): void {
+	for (const name of readdirSync(FOLDER)) {
+		const folder = `${FOLDER}/${name}`;
+		const { cases } = JSON.parse(
+			readFileSync(`${folder}/golden.json`, "utf8"),
+		) as { cases: GoldenCase[] };
+		const open = (options: LoadOptions = {}) =>
+			LLM.load(folder, {
+				device,
+				skipTokenizerInit: true,
+				maxLogprobs: 20,
+				maxModelLen: 256,
+				...load,
+				...options,
+			});
+
+		test(`${device}, ${name}: all in one batch, twice`, async () => {
+			await using llm = await open();
+			const first = await generate(llm, cases, true);
+			first.forEach((output, i) => {
+				check(output, cases[i], tolerance, true);
+			});
+			// Prompt logprobs need the prompt computed; without them it comes from the cache.
+			const second = await generate(llm, cases, false);
+			second.forEach((output, i) => {
+				check(output, cases[i], tolerance, false);
+				const { length } = cases[i].promptTokenIds;
+				const cached = Math.floor((length - 1) / 16) * 16;
+				assert.equal(output.numCachedTokens, cached);
+			});
+		});
+
+		test(`${device}, ${name}: prompts in chunks of a few tokens`, async () => {
+			await using llm = await open({ maxNumBatchedTokens: 7, maxNumSeqs: 6 });
+			const outputs = await generate(llm, cases, true);
+			outputs.forEach((output, i) => {
+				check(output, cases[i], tolerance, true);
+			});
+		});
+	}
+}
+
+async function generate(
+	llm: LLM,
+	cases: readonly GoldenCase[],
+	withPrompt: boolean,
+): Promise<RequestOutput[]> {
+	const prompts = cases.map(({ promptTokenIds }) => ({ promptTokenIds }));
+	return llm.generate(prompts, {
+		temperature: 0,
+		maxTokens: 64,
+		ignoreEos: true,
+		logprobs: 5,
+		promptLogprobs: withPrompt ? 5 : null,
+	});
+}
+
+function check(
+	{ outputs: [output], promptLogprobs }: RequestOutput,
+	golden: GoldenCase,
+	tolerance: number,
+	withPrompt: boolean,
+): void {
+	const where = `prompt of ${golden.promptTokenIds.length}`;
+	assert.deepEqual(output.tokenIds, golden.outputTokenIds, where);
+	const near = (got: number, want: number, what: string) =>
+		assert.ok(
+			Math.abs(got - want) <= tolerance,
+			`${where}, ${what}: ${got}, wanted ${want}`,
+		);
+	const checkTop = (
+		entries: readonly TokenLogprob[],
+		top: readonly [number, number][],
+		what: string,
+	) => {
+		assert.deepEqual(
+			entries.slice(0, 5).map((e) => e.tokenId),
+			top.map(([id]) => id),
+			`${where}, ${what}`,
+		);
+		top.forEach(([, logprob], i) => {
+			near(entries[i].logprob, logprob, `${what}, place ${i}`);
+			assert.equal(entries[i].rank, i + 1);
+		});
+	};
+	golden.outputLogprobs.forEach(({ logprob, top }, i) => {
+		const entries = output.logprobs?.[i] ?? [];
+		checkTop(entries, top, `output ${i}`);
+		near(entries[0].logprob, logprob, `output ${i}`);
+	});
+	const sum = golden.outputLogprobs.reduce((s, { logprob }) => s + logprob, 0);
+	assert.ok(Math.abs((output.cumulativeLogprob ?? 0) - sum) < 64 * tolerance);
+	if (!withPrompt) return;
+	assert.equal(promptLogprobs?.length, golden.promptLogprobs.length);
+	golden.promptLogprobs.forEach((want, i) => {
+		const entries = promptLogprobs?.[i];
+		if (want === null) {
+			assert.equal(entries, null);
+			return;
+		}
+		assert.ok(entries, `${where}: prompt token ${i} is scored`);
+		checkTop(entries, want.top, `prompt ${i}`);
+		const scored = entries.find((e) => e.tokenId === want.tokenId);
+		assert.ok(scored);
+		near(scored.logprob, want.logprob, `prompt ${i}`);
+		assert.equal(scored.rank, want.rank, `${where}, rank of prompt ${i}`);
+	});
+}
