@@ -85,6 +85,25 @@ export interface Kernels {
 		outRowBytes: number,
 		scratch: number,
 	): void;
+	attend_tiles(
+		type: number,
+		q: number,
+		qRowBytes: number,
+		group: number,
+		headDim: number,
+		positions: number,
+		start: number,
+		end: number,
+		blocks: number,
+		blockSize: number,
+		cache: number,
+		blockBytes: number,
+		scale: number,
+		window: number,
+		out: number,
+		outRowBytes: number,
+		scratch: number,
+	): void;
 	sample_row(row: number, scratch: number): void;
 	pack_rows(
 		format: number,

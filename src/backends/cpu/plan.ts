@@ -156,6 +156,9 @@ export const NUM_STEPS = 3;
 export const STAGING_BYTES = 8 * 2 ** 20;
 export const CONTROL_BYTES = 256;
 
+/** Query tokens of one attention item. */
+export const QUERY_TILE = 64;
+
 /** Hands out addresses, 64-byte aligned, one after another. */
 export function createArena(start: number) {
 	let next = start;
@@ -451,12 +454,20 @@ function scratchBytes(
 ): number {
 	const row = Math.max(...matrices.map((m) => (m.columns + 32) * 4));
 	const attention = Math.max(
-		...program.kvLayers.map(
-			({ headDim }) =>
-				(8 * paddedHead(headDim) + 8 * limits.blockSize + 64) * 4,
-		),
+		...program.kvLayers.map(({ headDim, numHeads, numKvHeads }) => {
+			const one = (8 * paddedHead(headDim) + 8 * limits.blockSize + 64) * 4;
+			const rows = QUERY_TILE * (numHeads / numKvHeads);
+			return Math.max(one, tilesScratch(rows, headDim));
+		}),
 	);
 	return Math.ceil((Math.max(row, attention, 512) + 256) / 64) * 64;
+}
+
+/** What assembly/attention-tiles.ts's attend_tiles wants. */
+function tilesScratch(rows: number, headDim: number): number {
+	const groups = Math.ceil(rows / GROUP_ROWS);
+	const padded = Math.ceil(headDim / 16) * 16;
+	return groups * 32 * padded + groups * 48 + 64 * padded * 8 + 4096;
 }
 
 function stagingRow(matrices: Iterable<PackedMatrix>): number {

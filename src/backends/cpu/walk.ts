@@ -3,7 +3,7 @@
  * worker and, where memory cannot be shared, on the calling thread alone.
  */
 import type { Kernels } from "./kernels.ts";
-import type { LinearTask, Plan, Task } from "./plan.ts";
+import { type LinearTask, type Plan, QUERY_TILE, type Task } from "./plan.ts";
 import { HEADER, ROW, ROW_WORDS } from "./step.ts";
 
 /** Control words (i32): steps submitted, the barrier (2), and the counters shares are taken from. */
@@ -183,7 +183,12 @@ export function createWalker(
 				const kvHead = local % numKvHeads;
 				const first =
 					words[queryStart + s] + Math.floor(local / numKvHeads) * QUERY_TILE;
-				kernels.attend(
+				const end = Math.min(first + QUERY_TILE, words[queryStart + s + 1]);
+				const attend =
+					(end - first) * group >= TILED_ROWS
+						? kernels.attend_tiles
+						: kernels.attend;
+				attend(
 					plan.cacheType,
 					task.qkv + kvHead * group * headDim * 4,
 					width * 4,
@@ -191,7 +196,7 @@ export function createWalker(
 					headDim,
 					words[header + HEADER.positions],
 					first,
-					Math.min(first + QUERY_TILE, words[queryStart + s + 1]),
+					end,
 					tables + words[tableStart + s] * 4,
 					plan.blockSize,
 					task.cache + kvHead * headBytes,
@@ -290,8 +295,8 @@ export function createWalker(
 	};
 }
 
-/** Query tokens of one attention item. */
-const QUERY_TILE = 32;
+/** From this many query rows on it pays to bring keys and values to f32 first. */
+const TILED_ROWS = 8;
 
 /** Elements of a cached head: 8 at a time. */
 function paddedRow(headDim: number): number {
