@@ -66,6 +66,7 @@ export class LLM {
 	readonly device: LoadedModel["device"];
 	readonly modelName: string;
 	readonly modelConfig: ModelConfig;
+	readonly numParameters: number;
 	readonly maxModelLen: number;
 	/** The model authors' sampling advice (generation_config.json) over vLLM's defaults: used where a call gives no parameters. */
 	readonly defaultSamplingParams: SamplingParamsInput;
@@ -85,6 +86,7 @@ export class LLM {
 		this.device = model.device;
 		this.modelName = model.name;
 		this.modelConfig = model.modelConfig;
+		this.numParameters = model.numParameters;
 		this.maxModelLen = model.maxModelLen;
 		this.defaultSamplingParams = model.generation.sampling;
 		const { vocabSize } = model.modelConfig;

@@ -46,6 +46,7 @@ export interface LoadedModel {
 	readonly generation: GenerationConfig;
 	readonly text: TextTools | null;
 	readonly executable: Executable;
+	readonly numParameters: number;
 	readonly maxModelLen: number;
 	readonly maxNumBatchedTokens: number;
 }
@@ -94,6 +95,7 @@ export async function loadModel(
 			generation,
 			text,
 			executable,
+			numParameters: countParameters(program),
 			maxModelLen,
 			maxNumBatchedTokens: wanted.maxNumBatchedTokens,
 		};
@@ -275,6 +277,13 @@ async function openWeights(
 		default:
 			return config.loadFormat satisfies never;
 	}
+}
+
+function countParameters(program: Program): number {
+	const sizes = weightsOf(program).map(({ shape }) =>
+		shape.reduce((product, n) => product * n, 1),
+	);
+	return sizes.reduce((sum, n) => sum + n, 0);
 }
 
 /** The tensors a checkpoint of this program has. */

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import type { EngineConfig } from "../config.ts";
 import { NanoVllmError } from "../errors.ts";
-import { LLM, type ModelConfig } from "../index.ts";
+import { LLM } from "../index.ts";
 import { plural, short } from "./format.ts";
 import { createStatusLine } from "./terminal.ts";
 
@@ -62,20 +62,9 @@ export function modelLine(llm: LLM): string {
 		/For(CausalLM|ConditionalGeneration)$/,
 		"",
 	);
-	const parameters = short(countParameters(llm.modelConfig));
+	const parameters = short(llm.numParameters);
 	return `${basename(llm.modelName)} · ${family}, ${parameters} parameters · on ${llm.device}`;
 }
 
 export const batchLine = (llm: LLM, numPrompts: number): string =>
 	`${modelLine(llm)} · ${plural(numPrompts, "prompt")} in one batch`;
-
-/** Weights of a dense transformer, biases and q/k norms left out: for showing. */
-function countParameters(model: ModelConfig): number {
-	const { hiddenSize, vocabSize, numLayers, headDim } = model;
-	const embeddings = (model.tieWordEmbeddings ? 1 : 2) * vocabSize * hiddenSize;
-	const heads = 2 * model.numHeads + 2 * model.numKvHeads;
-	const attention = heads * headDim * hiddenSize;
-	const mlp = 3 * hiddenSize * model.intermediateSize;
-	const norms = 2 * hiddenSize;
-	return embeddings + hiddenSize + numLayers * (attention + mlp + norms);
-}

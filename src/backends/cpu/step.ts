@@ -38,8 +38,8 @@ export const ROW = {
 	presence: 6,
 	frequency: 7,
 	repetition: 8,
-	seedLow: 9,
-	seedHigh: 10,
+	seedHigh: 9,
+	seedLow: 10,
 	position: 11,
 	history: 12,
 	historyLength: 13,
@@ -187,8 +187,8 @@ export function writeStep(
 		f32[row + ROW.presence] = s.presencePenalty[r];
 		f32[row + ROW.frequency] = s.frequencyPenalty[r];
 		f32[row + ROW.repetition] = s.repetitionPenalty[r];
-		i32[row + ROW.seedLow] = s.seeds[2 * r];
-		i32[row + ROW.seedHigh] = s.seeds[2 * r + 1];
+		i32[row + ROW.seedHigh] = s.seeds[2 * r];
+		i32[row + ROW.seedLow] = s.seeds[2 * r + 1];
 		i32[row + ROW.position] = s.outputPosition[r];
 		i32[row + ROW.history] = history + s.historyStart[r] * 4;
 		i32[row + ROW.historyLength] = s.historyStart[r + 1] - s.historyStart[r];

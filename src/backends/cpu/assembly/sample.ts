@@ -15,8 +15,8 @@ export class Row {
 	presence: f32;
 	frequency: f32;
 	repetition: f32;
-	seedLow: i32;
 	seedHigh: i32;
+	seedLow: i32;
 	position: i32;
 	history: usize;
 	historyLength: i32;
@@ -258,7 +258,7 @@ function sink(list: usize, from: i32, n: i32): void {
 	store<f32>(list + <usize>at * 4, value);
 }
 
-/** First word of pcg4d(token, position, seedLow, seedHigh) for four tokens. */
+/** First word of pcg4d(token, position, seedHigh, seedLow) for four tokens. */
 // @ts-ignore: decorator
 @inline
 function hash4(tokens: v128, b: i32, c: i32, d: i32): v128 {
@@ -287,7 +287,7 @@ function draw(row: Row, best: i32): i32 {
 	const position = row.position;
 	const seedLow = row.seedLow;
 	const seedHigh = row.seedHigh;
-	const first = hash4(i32x4.splat(best), position, seedLow, seedHigh);
+	const first = hash4(i32x4.splat(best), position, seedHigh, seedLow);
 	let winner = best;
 	let score = scoreOf(load<f32>(logits + <usize>best * 4), i32x4.extract_lane(first, 0));
 	let tokens = i32x4(0, 1, 2, 3);
@@ -297,7 +297,7 @@ function draw(row: Row, best: i32): i32 {
 		const values = v128.load(logits + <usize>i * 4);
 		// E ≥ (bits + ½) / 2^32 ≥ 2^-33: no score is more than 23 above its logit.
 		if (v128.any_true(f32x4.gt(values, f32x4.splat(<f32>(score - 23))))) {
-			const bits = hash4(tokens, position, seedLow, seedHigh);
+			const bits = hash4(tokens, position, seedHigh, seedLow);
 			const least = f32x4.mul(f32x4.convert_i32x4_u(bits), unit);
 			const most = exp4(f32x4.sub(values, f32x4.splat(<f32>score)));
 			// A little slack for the rounding of the bound.
