@@ -22,8 +22,8 @@ from evaluate import evaluate
 
 HERE = Path(__file__).parent
 LENGTH = 1024  # tokens of a training row
-ROWS = 64  # rows of a step
-LEARNING_RATE = 2.5e-3
+ROWS = 40  # rows of a step
+LEARNING_RATE = 2e-3
 USER_WEIGHT = 0.1  # the loss of what users and system prompts say, against 1 for answers and plain text
 END, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
@@ -51,6 +51,14 @@ def loss_weights(ids, special):
     last_mark = torch.where(marks, positions, 0).cummax(dim=1).values
     speaks_user = starts_user.gather(1, last_mark)
     return torch.where(speaks_user, USER_WEIGHT, 1.0)
+
+
+@torch.compile
+def loss_of(model, ids, weights):
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    losses = F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    return (losses * weights.flatten()).sum() / weights.sum()
 
 
 def learning_rate(progress):
@@ -83,7 +91,6 @@ def train(model, rows, special, args):
     others = [p for p in model.parameters() if p.ndim != 2]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), fused=True)
-    forward = torch.compile(model)
     data = torch.from_numpy(rows).to(device)
     curve, step, started = [], 0, time.time()
     while True:
@@ -100,17 +107,14 @@ def train(model, rows, special, args):
             group["lr"] = learning_rate(progress)
         ids = data[torch.randint(len(data), (ROWS,), device=device)].long()
         weights = loss_weights(ids, special)
-        with torch.autocast(device, dtype=torch.bfloat16):
-            logits = forward(input_ids=ids[:, :-1], use_cache=False).logits
-        losses = F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-        loss = (losses * weights.flatten()).sum() / weights.sum()
+        loss = loss_of(model, ids, weights)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if step % 50 == 0:
+        if step % 100 == 0:
             curve.append((step, step * ROWS * LENGTH, round(loss.item(), 4), f"{learning_rate(progress):.2e}"))
-            if step % 500 == 0:
+            if step % 1000 == 0:
                 print(f"step {step} loss {loss.item():.4f} {1000 * elapsed / max(step - 3, 1):.1f} ms/step", flush=True)
         step += 1
     print(f"{step} steps, {step * ROWS * LENGTH / 1e6:.0f} M tokens, {time.time() - started:.0f} s")

@@ -313,6 +313,32 @@ function namedAssistant(random: Random): Message[] {
 	return messages;
 }
 
+const REPEAT = [
+	"Repeat: %",
+	"Repeat after me: %",
+	"Say: %",
+	"Copy this: %",
+	"Write this again: %",
+	"repeat %",
+	"Please repeat: %",
+];
+
+/** Copies words that mean nothing. */
+export function repeatTurn(random: Random): Message[] {
+	const words = Array.from({ length: random.int(1, 6) }, () =>
+		pickName(random),
+	);
+	const text = words.join(random.pick([" ", " ", ", ", " and "]));
+	return [user(random.pick(REPEAT).replace("%", text)), assistant(text)];
+}
+
+export function repeatDocument(random: Random): string {
+	const count = random.int(1, 3);
+	return renderChat(
+		Array.from({ length: count }, () => repeatTurn(random)).flat(),
+	);
+}
+
 /** A turn of any kind, for chats that wander. */
 export function anyTurn(random: Random): Message[] {
 	const make = random.weighted([

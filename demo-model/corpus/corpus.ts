@@ -1,6 +1,6 @@
 /** The mixture: which share of the training text each kind of document gets, and all that is held out of it. */
 import { arithmeticDocument, heldOutArithmetic } from "./arithmetic.ts";
-import { chatDocument, heldOutChats } from "./chat.ts";
+import { chatDocument, heldOutChats, repeatDocument } from "./chat.ts";
 import { END_OF_TEXT, type HeldOut } from "./document.ts";
 import { generalDocument } from "./general.ts";
 import { heldOutLists, listDocument } from "./lists.ts";
@@ -11,13 +11,14 @@ import { heldOutStories, storyDocument } from "./stories.ts";
 
 /** Shares of documents, not of tokens: a story has about ten times the tokens of a sum. */
 const MIXTURE = [
-	[44, factDocument],
-	[15, storyDocument],
-	[20, arithmeticDocument],
+	[48, factDocument],
+	[14, storyDocument],
+	[12, arithmeticDocument],
 	[10, chatDocument],
-	[5, listDocument],
-	[6, recordDocument],
-	[4, generalDocument],
+	[4, listDocument],
+	[7, recordDocument],
+	[3, generalDocument],
+	[3, repeatDocument],
 ] as const;
 
 export const createDocument = (random: Random): string =>

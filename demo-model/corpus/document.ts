@@ -1,9 +1,10 @@
 /** What the model is trained on and asked: messages, their ChatML text, and held-out items. */
 
-export interface Message {
+/** A type, not an interface, so that it fits types with open fields. */
+export type Message = {
 	role: "system" | "user" | "assistant";
 	content: string;
-}
+};
 
 export const END_OF_TEXT = "<|endoftext|>";
 

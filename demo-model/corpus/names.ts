@@ -1,4 +1,5 @@
 /** Names of people and animals in the corpus, and the ones no training document may contain. */
+import { capitalize } from "./document.ts";
 import { hashText, type Random } from "./random.ts";
 
 const GIVEN =
@@ -19,27 +20,48 @@ export const HELD_OUT_CITIES =
 	);
 
 const ONSETS =
-	"B Br C Ch D Dr F Fl G Gr H J K Kr L M N P Pr R S Sh St T Th Tr V W Y Z".split(
+	"A Al An B Bl Br C Ch Cl D Dr E Ed El F Fl Fr G Gl Gr H I Im Is J K Kl Kr L M N O Or Os P Ph Pl Pr Qu R Rh S Sh Sk Sl Sp St T Th Tr U Ul V W Wh X Y Z".split(
 		" ",
 	);
-const VOWELS = "a e i o u ai ea ia io ee".split(" ");
+const VOWELS = "a e i o u a e i o u ai ea ia io ee au oe ou y".split(" ");
 const MIDDLES =
-	"b d f g l ll m mm n nn nd nt p r rr rl rv s ss sh st t tt v x z lm".split(
+	"b c ck d dr f g h j k l lk ll lm lph ld m mb mm n nd ng nn nt nth p r rd rl rr rt rv s sh sk sp ss st str t tr tt v w x y z".split(
 		" ",
 	);
-const ENDINGS = "a e i o y an en in on er ia el us ix or is".split(" ");
+const ENDINGS =
+	"a ad ah am an ana ane ard ark e ed el en ene ent er ess eth ette i ia ic ick ie ild in ina io is ix o olf on or orn oth um us y yn".split(
+		" ",
+	);
+const CONSONANTS = "bcdfghjklmnpqrstvwxz";
+const SINGLE_VOWELS = "aeiouy";
 
 const heldOut = new Set([...HELD_OUT_NAMES, ...HELD_OUT_CITIES]);
 
-/** Half of the names are from the list, half are made up, so that the model copies names instead of knowing them. */
+function madeUpName(random: Random): string {
+	if (random.chance(0.6)) {
+		const onset = random.pick(ONSETS);
+		const start = /[AEIOU]$/.test(onset) ? onset : onset + random.pick(VOWELS);
+		const more = random.chance(0.3)
+			? random.pick(MIDDLES) + random.pick(VOWELS)
+			: "";
+		return start + more + random.pick(MIDDLES) + random.pick(ENDINGS);
+	}
+	// Letters almost at random: names whose pieces the model has never seen side by side.
+	let name = "";
+	let isVowel = random.chance(0.4);
+	for (let i = random.int(2, 6); i >= 0; i--) {
+		const letters = isVowel ? SINGLE_VOWELS : CONSONANTS;
+		name += letters[random.int(0, letters.length - 1)];
+		isVowel = random.chance(0.15) ? isVowel : !isVowel;
+	}
+	return capitalize(name);
+}
+
+/** A quarter of the names is from the list, the rest made up, so that the model copies names instead of knowing them. */
 export function pickName(random: Random): string {
-	if (random.chance(0.5)) return random.pick(GIVEN);
+	if (random.chance(0.25)) return random.pick(GIVEN);
 	for (;;) {
-		const name =
-			random.pick(ONSETS) +
-			random.pick(VOWELS) +
-			random.pick(MIDDLES) +
-			random.pick(ENDINGS);
+		const name = madeUpName(random);
 		if (!heldOut.has(name)) return name;
 	}
 }

@@ -1,8 +1,10 @@
 /** Asks for a fact in endless ways: hand-written questions and frames, then synonyms, manners, slips of the pen. */
 import { normalize } from "./document.ts";
-import { HELD_OUT_QUESTIONS, TOPICS, type TopicFact } from "./facts.ts";
+import { FACTS, HELD_OUT_QUESTIONS, TOPICS, type TopicFact } from "./facts.ts";
 import {
+	ANY_FRAMES,
 	HOW_FRAMES,
+	PIECE_FRAMES,
 	POLITE_ENDS,
 	POLITE_STARTS,
 	SHORT_ENDS,
@@ -12,6 +14,7 @@ import {
 } from "./frames.ts";
 import { LONGEST_PHRASE, SYNONYMS } from "./lexicon.ts";
 import type { Random } from "./random.ts";
+import { CONTEXTS, EVERYDAY_WORDS } from "./small-talk-around.ts";
 
 export interface Question {
 	text: string;
@@ -27,6 +30,7 @@ function framesOf(aspect: "what" | "why" | "how", alone: boolean): Weighted {
 			[3, WHAT_FRAMES],
 			[1, WHY_FRAMES],
 			[1, HOW_FRAMES],
+			[2, ANY_FRAMES],
 		];
 	return [[1, { what: WHAT_FRAMES, why: WHY_FRAMES, how: HOW_FRAMES }[aspect]]];
 }
@@ -167,13 +171,77 @@ function dress(text: string, random: Random): Question {
 	return { text: result, short };
 }
 
+/** The words that carry the meaning of a text. */
+const contentWords = (text: string): string[] =>
+	text
+		.replace(/[?!.,:;()]+(?= |$)/g, "")
+		.split(" ")
+		.filter((word) => !SMALL_WORDS.has(word.toLowerCase()));
+
+const factWords = new Map(
+	FACTS.map(({ id, names, answer, ask, subjects }) => {
+		const own = subjects ?? names;
+		const texts = [...own, ...own, answer, ...ask].map(contentWords);
+		return [id, texts.flat()];
+	}),
+);
+
+/** A handful of words around the fact, in no order: which words belong to which fact is half of understanding. */
+function wordsAround(fact: TopicFact, random: Random): string {
+	const words = factWords.get(fact.id) as string[];
+	return random.sample(words, random.int(4, 8)).join(" ");
+}
+
+/** A piece of the answer, as of someone who has heard of the thing but not its name. */
+function pieceOfAnswer(fact: TopicFact, random: Random): string {
+	const words = fact.answer.replace(/[.:;]/g, ",").split(" ");
+	const length = Math.min(words.length, random.int(4, 10));
+	const at = random.int(0, words.length - length);
+	const piece = words
+		.slice(at, at + length)
+		.join(" ")
+		.replace(/,$/, "");
+	return random.pick(PIECE_FRAMES).replace("%", () => piece);
+}
+
+const vocabulary = [...new Set([...factWords.values()].flat())];
+
+/** Adds or overwrites words at random, so that no single word can decide. */
+function addNoise(text: string, random: Random): string {
+	const words = text.split(" ");
+	const source = random.chance(0.7) ? EVERYDAY_WORDS : vocabulary;
+	for (let i = random.int(1, 5); i > 0; i--) {
+		const overwritten = random.chance(0.2) ? 1 : 0;
+		const at = random.int(0, words.length - overwritten);
+		words.splice(at, overwritten, random.pick(source));
+	}
+	return words.join(" ");
+}
+
+/** Puts a sentence before or after that has nothing to do with the question. */
+function addContext(text: string, random: Random): string {
+	const context = random.pick(CONTEXTS);
+	if (random.chance(0.3)) return `${text} ${context}`;
+	return random.chance(0.7)
+		? `${context} ${text}`
+		: `${context.slice(0, -1)}, ${text.charAt(0).toLowerCase()}${text.slice(1)}`;
+}
+
 function ask(fact: TopicFact, random: Random): Question {
-	let text = random.chance(0.55) ? random.pick(fact.ask) : framed(fact, random);
-	if (random.chance(0.6)) {
+	const make = random.weighted<() => string>([
+		[40, () => random.pick(fact.ask)],
+		[35, () => framed(fact, random)],
+		[13, () => wordsAround(fact, random)],
+		[12, () => pieceOfAnswer(fact, random)],
+	]);
+	let text = make();
+	if (random.chance(0.7)) {
 		text = replaceSynonyms(text, random.pick([0.2, 0.4, 0.7]), random);
 	}
 	if (random.chance(0.08)) text = keywords(text, random);
 	if (random.chance(0.2)) text = shakeWords(text, random);
+	if (random.chance(0.25)) text = addNoise(text, random);
+	if (random.chance(0.15)) text = addContext(text, random);
 	if (random.chance(0.1) && text.length > 8) text = mistype(text, random);
 	return dress(text, random);
 }

@@ -180,7 +180,7 @@ export function recordTurn(random: Random): Message[] {
 	const source = {
 		name: () => pickName(random),
 		// Made-up cities teach copying.
-		city: () => (random.chance(0.7) ? random.pick(CITIES) : pickName(random)),
+		city: () => (random.chance(0.4) ? random.pick(CITIES) : pickName(random)),
 	};
 	const { sentence, fields } = random.pick(MAKERS)(random, source);
 	return [user(wrap(sentence, random)), assistant(writeJson(fields))];

@@ -14,8 +14,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How does a language model write text?",
 					"What does LLM stand for?",
 					"How can a model that predicts one token write an answer?",
-				],
-				heldOut: [
 					"In plain terms, what sort of thing is an LLM?",
 					"What task does a language model solve over and over?",
 				],
@@ -34,8 +32,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"Are weights changed during inference?",
 					"What do we call running a trained model?",
 					"Training vs inference?",
-				],
-				heldOut: [
 					"How is using a model called, as opposed to teaching it?",
 					"Does a model learn while it answers me?",
 				],
@@ -54,8 +50,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"Why do I need an engine to run a model?",
 					"Which tasks does an inference engine have?",
 					"What is vLLM or a similar engine for?",
-				],
-				heldOut: [
 					"I am a newbie: what is the business of an inference engine?",
 					"What chores does an LLM engine take over for me?",
 				],
@@ -74,8 +68,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How is a transformer built?",
 					"What does a decoder layer contain?",
 					"What are the building blocks of an LLM?",
-				],
-				heldOut: [
 					"Sketch the anatomy of a transformer.",
 					"If I open up one layer of the model, what do I find?",
 				],
@@ -99,8 +91,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How does self-attention work?",
 					"How does a token get information from other tokens?",
 					"What does an attention layer do?",
-				],
-				heldOut: [
 					"By what means does one word learn about the others?",
 					"Attention in models: kindly illuminate.",
 				],
@@ -124,8 +114,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"What is the difference between a key and a value?",
 					"What do Q, K and V mean?",
 					"What are the three projections in attention?",
-				],
-				heldOut: [
 					"In attention, who asks, who offers and who delivers?",
 					"Tell apart key, query and value for me.",
 				],
@@ -144,8 +132,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"Why can keys and values be cached at all?",
 					"What does causal attention mean?",
 					"Why does a token not look ahead?",
-				],
-				heldOut: [
 					"Is a token permitted to peek into the future?",
 					"Which mask hides the tokens to the right?",
 				],
@@ -169,8 +155,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"What does multi-head attention mean?",
 					"What does each head do?",
 					"How do heads differ from each other?",
-				],
-				heldOut: [
 					"Why split attention into many small ones?",
 					"A config says 16 heads, what are those?",
 				],
@@ -189,8 +173,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"What is grouped in grouped-query attention?",
 					"Why are there fewer KV heads than query heads?",
 					"How does GQA differ from multi-head attention?",
-				],
-				heldOut: [
 					"My config lists fewer key-value heads than heads, what is that scheme?",
 					"Define the acronym GQA and its idea.",
 				],
@@ -204,8 +186,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"Does GQA make decode faster?",
 					"What is the gain of sharing KV heads?",
 					"How much smaller is the KV cache with GQA?",
-				],
-				heldOut: [
 					"What benefit comes from several heads sharing keys and values?",
 					"For what reason did model makers adopt grouped queries?",
 				],
@@ -224,8 +204,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How does MQA differ from GQA?",
 					"What is the drawback of multi-query attention?",
 					"Which attention has only one KV head?",
-				],
-				heldOut: [
 					"Just one key-value head for everything: what is this variant?",
 					"Would MQA harm my quality?",
 				],
@@ -249,8 +227,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How does the model know the order of tokens?",
 					"What does RoPE stand for?",
 					"How are positions encoded in the model?",
-				],
-				heldOut: [
 					"How do models tell the first word from the tenth?",
 					"What is being turned around in rotary embeddings?",
 				],
@@ -264,12 +240,10 @@ export const architectureTopics: Record<string, Topic> = {
 					"Which RoPE setting is for long contexts?",
 					"Why is rope_theta 1000000 in some models?",
 					"What does a larger RoPE base change?",
-				],
-				subjects: ["rope_theta", "the RoPE base", "the theta of RoPE"],
-				heldOut: [
 					"In config.json I found rope_theta, what does that number control?",
 					"How do the angles in RoPE get slower?",
 				],
+				subjects: ["rope_theta", "the RoPE base", "the theta of RoPE"],
 			},
 		},
 	},
@@ -285,8 +259,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"What is the formula of RMSNorm?",
 					"What does RMS stand for?",
 					"Which normalization do modern LLMs use?",
-				],
-				heldOut: [
 					"LayerNorm and RMSNorm, where do they part ways?",
 					"How are hidden vectors kept at a stable scale?",
 				],
@@ -300,15 +272,13 @@ export const architectureTopics: Record<string, Topic> = {
 					"What is the epsilon of the norm for?",
 					"Where is epsilon added in RMSNorm?",
 					"What happens if rms_norm_eps is wrong?",
+					"A tiny constant sits in my norm layer, what for?",
+					"Which value protects the norm against dividing by zero?",
 				],
 				subjects: [
 					"the epsilon in RMSNorm",
 					"rms_norm_eps",
 					"the norm epsilon",
-				],
-				heldOut: [
-					"A tiny constant sits in my norm layer, what for?",
-					"Which value protects the norm against dividing by zero?",
 				],
 			},
 		},
@@ -325,8 +295,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"Which model family uses QK norm?",
 					"Where is the norm applied in Qwen3 attention?",
 					"What is normalized in QK norm?",
-				],
-				heldOut: [
 					"Qwen3 normalizes something inside attention, what and why?",
 					"What good is a norm on q and k?",
 				],
@@ -350,8 +318,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"Where are most weights of a model?",
 					"What happens after attention in a layer?",
 					"What does FFN stand for?",
-				],
-				heldOut: [
 					"Besides attention, which half of a layer holds the bulk of the parameters?",
 					"What job has the MLP block?",
 				],
@@ -375,8 +341,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"Which activation do Llama and Qwen use?",
 					"What is gated in a gated MLP?",
 					"Why does the MLP have three matrices?",
-				],
-				heldOut: [
 					"gate_proj, up_proj, down_proj: how do they play together?",
 					"Could you spell out the SwiGLU formula?",
 				],
@@ -395,8 +359,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"What is swish?",
 					"How does SiLU treat negative numbers?",
 					"Which function multiplies x by its sigmoid?",
-				],
-				heldOut: [
 					"x times sigmoid(x), how is it called?",
 					"Describe the shape of the swish curve.",
 				],
@@ -420,8 +382,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"What is the residual stream?",
 					"Why do deep models need skip connections?",
 					"What flows from layer to layer?",
-				],
-				heldOut: [
 					"Why does every block add itself onto what came in?",
 					"What are shortcuts around a layer good for?",
 				],
@@ -445,8 +405,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"What is in the embedding table?",
 					"What is the first thing a model does with tokens?",
 					"How large is the embedding table?",
-				],
-				heldOut: [
 					"Integers go in, so how does the network get vectors?",
 					"What is looked up at the very start of the model?",
 				],
@@ -460,12 +418,10 @@ export const architectureTopics: Record<string, Topic> = {
 					"Why do small models tie their embeddings?",
 					"Can the input and output matrix be the same?",
 					"Why is there no lm_head weight in my file?",
-				],
-				subjects: ["tied embeddings", "weight tying", "tie_word_embeddings"],
-				heldOut: [
 					"The checkpoint has no lm_head, is it broken?",
 					"One matrix used at both ends of the model, what is that named?",
 				],
+				subjects: ["tied embeddings", "weight tying", "tie_word_embeddings"],
 			},
 		},
 	},
@@ -486,8 +442,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"For which tokens are logits computed?",
 					"How are logits computed?",
 					"Does the engine compute logits for all prompt tokens?",
-				],
-				heldOut: [
 					"Hidden state to scores: which layer makes this jump?",
 					"Must every position of a prompt go through the output layer?",
 				],
@@ -506,8 +460,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How long is the vector of a token?",
 					"What does the width of a model mean?",
 					"How many numbers stand for one token?",
-				],
-				heldOut: [
 					"What does 1024 in the hidden_size field tell me?",
 					"By how many values is each token represented?",
 				],
@@ -531,8 +483,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How large is a model with 600 million parameters?",
 					"What does 0.6B mean in a model name?",
 					"What has a model learned in training?",
-				],
-				heldOut: [
 					"The B in 8B, what is being counted?",
 					"How many gigabytes will the numbers of a model occupy?",
 				],
@@ -556,8 +506,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How can a large model be cheap per token?",
 					"What does a sparse model do?",
 					"How many experts run for a token?",
-				],
-				heldOut: [
 					"Some models have experts inside, what is that idea?",
 					"How come a 30B model runs as if it had just 3B?",
 				],
@@ -571,16 +519,14 @@ export const architectureTopics: Record<string, Topic> = {
 					"Which layer picks the experts?",
 					"How are the outputs of experts combined?",
 					"How does a token find its experts?",
+					"Who decides which expert sees which token?",
+					"After several experts ran, how do you merge their results?",
 				],
 				subjects: [
 					"the MoE router",
 					"the router",
 					"expert routing",
 					"the gating layer of a mixture of experts",
-				],
-				heldOut: [
-					"Who decides which expert sees which token?",
-					"After several experts ran, how do you merge their results?",
 				],
 			},
 		},
@@ -597,8 +543,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How can attention be limited to recent tokens?",
 					"Why do some layers see only a part of the context?",
 					"How does a sliding window save memory?",
-				],
-				heldOut: [
 					"Could a layer forget what lies far behind?",
 					"Attention that only covers the recent past: explain.",
 				],
@@ -617,8 +561,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"Why is flash attention fast?",
 					"How does flash attention avoid the score matrix?",
 					"How can attention be computed in tiles?",
-				],
-				heldOut: [
 					"Do I lose precision when I turn on FlashAttention?",
 					"What is the secret of flash attention's speed?",
 				],
@@ -637,8 +579,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"Why is a running maximum kept?",
 					"Which trick lets attention work in tiles?",
 					"What is rescaled in online softmax?",
-				],
-				heldOut: [
 					"A single sweep over the scores that still gives softmax: how?",
 					"When a bigger score shows up midway, what must be corrected?",
 				],
@@ -657,8 +597,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How can I fine-tune a model cheaply?",
 					"What is a low-rank adapter?",
 					"Can one base model serve many fine-tunes?",
-				],
-				heldOut: [
 					"Adapting a model without touching its big matrices, how?",
 					"What is in a LoRA file?",
 				],
@@ -682,8 +620,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How can a small model speed up a large one?",
 					"How are several tokens made in one step?",
 					"How does speculation speed up decode?",
-				],
-				heldOut: [
 					"Guessing ahead and verifying afterwards, which technique is it?",
 					"Please outline speculative decoding.",
 				],
@@ -697,14 +633,12 @@ export const architectureTopics: Record<string, Topic> = {
 					"What happens to a wrong guess of the draft model?",
 					"Does the quality suffer from a draft model?",
 					"What if the draft model is bad?",
+					"Will my text get worse when a tiny model guesses ahead?",
+					"When a speculated token is refused, what follows?",
 				],
 				subjects: [
 					"the exactness of speculative decoding",
 					"rejection in speculative decoding",
-				],
-				heldOut: [
-					"Will my text get worse when a tiny model guesses ahead?",
-					"When a speculated token is refused, what follows?",
 				],
 			},
 		},
@@ -721,8 +655,6 @@ export const architectureTopics: Record<string, Topic> = {
 					"How does n-gram speculation guess tokens?",
 					"When does n-gram speculation help?",
 					"Where do n-gram drafts come from?",
-				],
-				heldOut: [
 					"Drafting with no second model, is this possible?",
 					"Which speculation copies from the prompt?",
 				],

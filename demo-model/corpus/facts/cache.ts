@@ -20,8 +20,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"What does KV stand for in KV cache?",
 					"Which data goes into the cache of an LLM?",
 					"What are cached keys and values?",
-				],
-				heldOut: [
 					"People keep saying KV cache, what on earth do they mean by it?",
 					"Give me a definition for the key-value cache of a transformer.",
 				],
@@ -35,8 +33,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"Why not recompute the keys and values for each token?",
 					"How does caching keys and values save work?",
 					"Would generation be slower without the KV cache?",
-				],
-				heldOut: [
 					"Suppose I switched the KV cache off, how bad would it get?",
 					"What do we gain by remembering keys and values between tokens?",
 				],
@@ -51,15 +47,13 @@ export const cacheTopics: Record<string, Topic> = {
 					"What is the formula for KV cache memory?",
 					"How many bytes does one token take in the cache?",
 					"What determines the size of the KV cache?",
+					"I want to estimate the gigabytes my key-value cache will eat.",
+					"For a single token, what is the footprint in the KV cache?",
 				],
 				subjects: [
 					"the size of the KV cache",
 					"the memory use of the KV cache",
 					"KV cache bytes per token",
-				],
-				heldOut: [
-					"I want to estimate the gigabytes my key-value cache will eat.",
-					"For a single token, what is the footprint in the KV cache?",
 				],
 			},
 			precision: {
@@ -71,15 +65,13 @@ export const cacheTopics: Record<string, Topic> = {
 					"Can I store the KV cache in 8 bits?",
 					"What happens if the cache has a smaller dtype?",
 					"Should I use a lower precision for the KV cache?",
+					"Is it fine to keep keys and values in fewer bits?",
+					"What would I get from an int8 cache of keys and values?",
 				],
 				subjects: [
 					"KV cache quantization",
 					"an 8-bit KV cache",
 					"the KV cache dtype",
-				],
-				heldOut: [
-					"Is it fine to keep keys and values in fewer bits?",
-					"What would I get from an int8 cache of keys and values?",
 				],
 			},
 		},
@@ -102,8 +94,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"How does paged attention store keys and values?",
 					"Which idea from operating systems does paged attention borrow?",
 					"What is the paged layout of the cache?",
-				],
-				heldOut: [
 					"A colleague keeps mentioning paged attention, care to enlighten me?",
 					"In what manner does PagedAttention lay out its memory?",
 				],
@@ -117,8 +107,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"What problem does paged attention solve?",
 					"Why not reserve the longest possible length for each request?",
 					"What did people gain from paged attention?",
-				],
-				heldOut: [
 					"What makes paging the cache worth the trouble?",
 					"Convince me that PagedAttention beats a contiguous buffer.",
 				],
@@ -142,8 +130,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"What is the unit of cache allocation?",
 					"In what pieces is cache memory handed out?",
 					"What is one page of the KV cache?",
-				],
-				heldOut: [
 					"When an engine allocates cache space, what chunk does it allocate?",
 					"Describe a single block in the paged cache for me.",
 				],
@@ -158,15 +144,13 @@ export const cacheTopics: Record<string, Topic> = {
 					"What is the trade-off of the block size?",
 					"How does block size affect performance?",
 					"Why are blocks often 16 tokens?",
+					"Would bigger blocks in the cache be a mistake?",
+					"I can set the block size, how do I decide on it?",
 				],
 				subjects: [
 					"the block size",
 					"the size of a KV block",
 					"the block size setting",
-				],
-				heldOut: [
-					"Would bigger blocks in the cache be a mistake?",
-					"I can set the block size, how do I decide on it?",
 				],
 			},
 		},
@@ -188,8 +172,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"How are token positions mapped to cache blocks?",
 					"What is stored in a block table?",
 					"How do I look up a token in the block table?",
-				],
-				heldOut: [
 					"Which structure says where the cached tokens of a request live?",
 					"Block tables puzzle me, could you clarify?",
 				],
@@ -208,8 +190,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"How is a cache slot computed from a block?",
 					"What is slotMapping used for?",
 					"How do new tokens know their place in the cache?",
-				],
-				heldOut: [
 					"How does a step decide where fresh keys and values go?",
 					"Slot mapping: no clue, please enlighten me.",
 				],
@@ -234,8 +214,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"Who keeps track of free blocks?",
 					"What is the job of the block allocator?",
 					"Does the block manager touch GPU memory?",
-				],
-				heldOut: [
 					"Who is in charge of giving cache blocks to requests?",
 					"Summarize the responsibilities of the block manager.",
 				],
@@ -249,15 +227,13 @@ export const cacheTopics: Record<string, Topic> = {
 					"What does an integrity check of the cache verify?",
 					"What must be true of free and used blocks?",
 					"How do I test that no block is lost?",
+					"How would you prove that no cache block got lost?",
+					"Is there some rule that free and occupied blocks must obey?",
 				],
 				subjects: [
 					"the integrity check of the blocks",
 					"the invariant of the block manager",
 					"checkIntegrity",
-				],
-				heldOut: [
-					"How would you prove that no cache block got lost?",
-					"Is there some rule that free and occupied blocks must obey?",
 				],
 			},
 		},
@@ -279,8 +255,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"How does the engine know that a shared block is still in use?",
 					"What happens when a reference count reaches zero?",
 					"How are shared blocks tracked?",
-				],
-				heldOut: [
 					"Two requests use one block, how do we know when nobody needs it?",
 					"Please describe refcounts on cache blocks.",
 				],
@@ -299,8 +273,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"How can several samples share blocks safely?",
 					"Why is copying of blocks delayed?",
 					"What does copy on write save?",
-				],
-				heldOut: [
 					"Two samples share a block and one of them appends a token, what now?",
 					"I need a definition for copy-on-write.",
 				],
@@ -325,8 +297,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"Can two prompts share their beginning?",
 					"What happens when two prompts start with the same text?",
 					"Can cached blocks be shared between requests?",
-				],
-				heldOut: [
 					"Somebody told me to enable prefix caching, what would that do?",
 					"Is the common start of my prompts computed only once?",
 				],
@@ -340,8 +310,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"Does prefix caching change the output?",
 					"Is the prefix cache good for chat?",
 					"Why does a shared system prompt get cheaper?",
-				],
-				heldOut: [
 					"Who profits most from a prefix cache?",
 					"My requests all carry the same long system prompt, can that be made cheap?",
 				],
@@ -355,8 +323,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"Why are blocks hashed?",
 					"What goes into the hash of a block?",
 					"How does the prefix cache know that blocks are equal?",
-				],
-				heldOut: [
 					"By what mechanism are cached prefixes recognised?",
 					"What role do hashes play for blocks?",
 				],
@@ -371,15 +337,13 @@ export const cacheTopics: Record<string, Topic> = {
 					"What happens to cached blocks when memory is short?",
 					"Does the prefix cache ever shrink?",
 					"What is LRU eviction?",
+					"Space is tight: which old prefixes get dropped?",
+					"Tell me the order in which unused cached blocks disappear.",
 				],
 				subjects: [
 					"eviction from the prefix cache",
 					"LRU eviction",
 					"the eviction policy",
-				],
-				heldOut: [
-					"Space is tight: which old prefixes get dropped?",
-					"Tell me the order in which unused cached blocks disappear.",
 				],
 			},
 			partial: {
@@ -391,14 +355,12 @@ export const cacheTopics: Record<string, Topic> = {
 					"Can a partial block be reused?",
 					"Is every shared token reused by the prefix cache?",
 					"Why does prefix caching round down to blocks?",
+					"My prompts share five tokens but nothing got reused, explain that.",
+					"What about a block that is only half full, can others use it?",
 				],
 				subjects: [
 					"sharing of partial blocks",
 					"prefix reuse of half-filled blocks",
-				],
-				heldOut: [
-					"My prompts share five tokens but nothing got reused, explain that.",
-					"What about a block that is only half full, can others use it?",
 				],
 			},
 		},
@@ -419,8 +381,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"Why do contiguous caches waste memory?",
 					"How does paging avoid fragmentation?",
 					"Which part of the cache stays unused?",
-				],
-				heldOut: [
 					"How much of a paged cache goes to waste?",
 					"Could you describe memory fragmentation to a beginner?",
 				],
@@ -439,8 +399,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"Can a running request be paused?",
 					"What happens if there are no free blocks left?",
 					"Does a preempted request lose its output?",
-				],
-				heldOut: [
 					"All blocks are taken and a request needs one more, what now?",
 					"My log says a request was preempted, is that bad?",
 				],
@@ -454,8 +412,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"What is recompute preemption?",
 					"How is a paused request continued?",
 					"Recompute or swap, what is better?",
-				],
-				heldOut: [
 					"How does a request get back to work after it was preempted?",
 					"Once kicked out, must a request start over?",
 				],
@@ -469,14 +425,12 @@ export const cacheTopics: Record<string, Topic> = {
 					"Who loses its blocks when memory is short?",
 					"Is the newest or the oldest request preempted?",
 					"Which request must give up its blocks?",
+					"If someone must be thrown out, who is it?",
+					"Do early requests lose their place to later ones?",
 				],
 				subjects: [
 					"the choice of the victim in preemption",
 					"the preemption order",
-				],
-				heldOut: [
-					"If someone must be thrown out, who is it?",
-					"Do early requests lose their place to later ones?",
 				],
 			},
 		},
@@ -498,8 +452,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"Can the cache spill to main memory?",
 					"What does swapping do with blocks?",
 					"When is swapping better than recompute?",
-				],
-				heldOut: [
 					"Is it possible to park cache blocks in ordinary RAM?",
 					"Explain what swapped blocks are.",
 				],
@@ -523,8 +475,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"The model does not fit into memory. What now?",
 					"What can I change when the GPU memory is too small?",
 					"How can I reduce memory use?",
-				],
-				heldOut: [
 					"Loading crashes because my card is too small, any advice?",
 					"How do I make a model fit on a little GPU?",
 				],
@@ -548,8 +498,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"How is the number of blocks computed?",
 					"How much memory is given to the cache?",
 					"What does gpuMemoryUtilization set?",
-				],
-				heldOut: [
 					"What decides the total count of cache blocks at startup?",
 					"How do I tell the engine how many bytes the cache may have?",
 				],
@@ -574,8 +522,6 @@ export const cacheTopics: Record<string, Topic> = {
 					"How many tokens can a model see at once?",
 					"What is maxModelLen?",
 					"What does the context window include?",
-				],
-				heldOut: [
 					"Is there a cap on how much text a model can consider?",
 					"Clarify context windows for me, please.",
 				],
@@ -589,12 +535,10 @@ export const cacheTopics: Record<string, Topic> = {
 					"What does a long prompt cost?",
 					"How does context length affect speed?",
 					"What happens to speed if I double the context?",
-				],
-				subjects: ["the cost of a long context", "the price of long prompts"],
-				heldOut: [
 					"My chat became sluggish after many turns, how come?",
 					"What bill do I pay for huge contexts?",
 				],
+				subjects: ["the cost of a long context", "the price of long prompts"],
 			},
 		},
 	},

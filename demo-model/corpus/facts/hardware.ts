@@ -14,8 +14,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"How do I know the speed limit of a kernel?",
 					"What does a roofline tell me?",
 					"How far is my kernel from the hardware limit?",
-				],
-				heldOut: [
 					"Is there a simple way to bound a kernel's best time?",
 					"Somebody drew a roof over my benchmark, what is this chart?",
 				],
@@ -34,8 +32,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"What is the ratio of operations to bytes?",
 					"What does a low arithmetic intensity mean?",
 					"Compute bound or memory bound, how do I tell?",
-				],
-				heldOut: [
 					"Which ratio separates bandwidth-limited from compute-limited work?",
 					"Operations divided by bytes, how is it called?",
 				],
@@ -54,8 +50,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"How do I estimate tokens per second?",
 					"What is the speed limit for batch size 1?",
 					"Why does bandwidth matter for LLMs?",
-				],
-				heldOut: [
 					"My GPU reads 3 TB/s, what top speed follows for one user?",
 					"Which figure on the data sheet predicts single-user speed?",
 				],
@@ -74,8 +68,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"Where does prefill spend its time?",
 					"How is a matrix product made fast?",
 					"Which operation dominates prefill?",
-				],
-				heldOut: [
 					"What eats up most of the time when a prompt is processed?",
 					"Multiplying big matrices quickly, what is the main trick?",
 				],
@@ -94,8 +86,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"Which operation dominates decode at batch 1?",
 					"How does GEMV differ from GEMM?",
 					"Why is GEMV limited by memory?",
-				],
-				heldOut: [
 					"With only one user, which product fills the time?",
 					"A matrix times a single column: name and speed limit?",
 				],
@@ -114,8 +104,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"What runs on the GPU?",
 					"What is a model step made of on the device?",
 					"How does a GPU run code in parallel?",
-				],
-				heldOut: [
 					"Thousands of threads run one little program, what is it named?",
 					"Define kernel, not the operating system one.",
 				],
@@ -134,8 +122,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"What does a fused kernel save?",
 					"Can several operations run in one kernel?",
 					"How does fusion make a model faster?",
-				],
-				heldOut: [
 					"Norm and matmul in a single launch, what is that practice?",
 					"Why glue operations together?",
 				],
@@ -154,8 +140,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"Which dimension is divided in split-K?",
 					"When does split-K help?",
 					"How are the parts of split-K combined?",
-				],
-				heldOut: [
 					"The output has few tiles and my GPU idles, what can be done?",
 					"Partial sums over the inner dimension, which method is this?",
 				],
@@ -174,8 +158,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"Does WebGPU work in Node?",
 					"How can JavaScript compute on a graphics card?",
 					"Which API gives the web access to GPUs?",
-				],
-				heldOut: [
 					"Could a web page really drive my graphics card?",
 					"I have heard of WebGPU but never used it, what is it?",
 				],
@@ -189,8 +171,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"What is the advantage of WebGPU?",
 					"Does WebGPU need an NVIDIA card?",
 					"Why is local inference in a browser nice?",
-				],
-				heldOut: [
 					"What speaks for WebGPU in comparison to CUDA?",
 					"Do I have to own a certain brand of card for this engine?",
 				],
@@ -209,8 +189,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"How are the WebGPU kernels of this engine written?",
 					"What does WGSL stand for?",
 					"Which shading language does WebGPU use?",
-				],
-				heldOut: [
 					"What code do I write for a WebGPU shader?",
 					"Your GPU programs, in what language are they?",
 				],
@@ -229,8 +207,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"What does a dispatch start?",
 					"What can threads of a workgroup do together?",
 					"How are GPU threads grouped?",
-				],
-				heldOut: [
 					"Threads that can wait for one another form what?",
 					"How do threads on a GPU team up?",
 				],
@@ -244,12 +220,10 @@ export const hardwareTopics: Record<string, Topic> = {
 					"Where do kernels keep their tiles?",
 					"Why is workgroup memory fast?",
 					"How do threads of a workgroup exchange data?",
-				],
-				subjects: ["workgroup memory", "shared memory", "on-chip memory"],
-				heldOut: [
 					"Is there a scratchpad that neighbouring threads can share?",
 					"Where should I put a tile that is read many times?",
 				],
+				subjects: ["workgroup memory", "shared memory", "on-chip memory"],
 			},
 		},
 	},
@@ -265,8 +239,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"How many threads has a subgroup?",
 					"What does subgroupAdd do?",
 					"How can threads exchange registers?",
-				],
-				heldOut: [
 					"Which threads march in lockstep on the GPU?",
 					"What is CUDA's warp called here, and what is it good for?",
 				],
@@ -280,15 +252,13 @@ export const hardwareTopics: Record<string, Topic> = {
 					"What is a tensor core?",
 					"How can matrix products be sped up on a GPU?",
 					"Which WebGPU feature multiplies small matrices?",
+					"My card has units for matrix maths, can this be exploited from WGSL?",
+					"Which hardware multiplies tiny matrices in one go?",
 				],
 				subjects: [
 					"subgroup matrices",
 					"tensor cores",
 					"subgroup matrix operations",
-				],
-				heldOut: [
-					"My card has units for matrix maths, can this be exploited from WGSL?",
-					"Which hardware multiplies tiny matrices in one go?",
 				],
 			},
 		},
@@ -310,8 +280,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"Why are many small kernels slow?",
 					"How many kernels does a step start?",
 					"Why does the number of dispatches matter?",
-				],
-				heldOut: [
 					"Does starting a kernel cost anything?",
 					"Hundreds of tiny launches per step, is it a problem?",
 				],
@@ -330,8 +298,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"Why does loading take a while on WebGPU?",
 					"Why are pipelines made at load time?",
 					"Are shaders compiled at each step?",
-				],
-				heldOut: [
 					"What must become of shader text before the device can run it?",
 					"Startup is slow the first time, is something being compiled?",
 				],
@@ -350,8 +316,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"When are bind groups made?",
 					"How are buffers passed to a shader?",
 					"What connects buffers with a pipeline?",
-				],
-				heldOut: [
 					"How would I hand my arrays to a WGSL program?",
 					"Which object says what buffers a shader reads?",
 				],
@@ -375,8 +339,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"How can the CPU cost of a step be lowered?",
 					"Why is the program compiled once?",
 					"How is a step replayed?",
-				],
-				heldOut: [
 					"Recording launches and repeating them, what is that in CUDA?",
 					"How do you get rid of the host's cost per step?",
 				],
@@ -395,8 +357,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"How does the engine run fast on a CPU?",
 					"Which technology does the CPU backend use?",
 					"How does JavaScript get near native speed?",
-				],
-				heldOut: [
 					"There is no GPU in my laptop, what does the engine run on?",
 					"Binary code for the web: what is it called?",
 				],
@@ -410,12 +370,10 @@ export const hardwareTopics: Record<string, Topic> = {
 					"How many numbers does a SIMD instruction process?",
 					"Why is SIMD useful for inference on a CPU?",
 					"How wide are WASM vectors?",
-				],
-				subjects: ["WASM SIMD", "SIMD", "vector instructions"],
-				heldOut: [
 					"Can WebAssembly handle several floats with one instruction?",
 					"What does 128-bit vector code bring on the CPU?",
 				],
+				subjects: ["WASM SIMD", "SIMD", "vector instructions"],
 			},
 			threads: {
 				answer:
@@ -426,16 +384,14 @@ export const hardwareTopics: Record<string, Topic> = {
 					"What is a SharedArrayBuffer for?",
 					"How do workers share the weights?",
 					"Where do threads wait for each other?",
+					"My processor has eight cores, will they all be busy?",
+					"How do several workers cooperate on a single model?",
 				],
 				subjects: [
 					"WASM threads",
 					"worker threads",
 					"SharedArrayBuffer",
 					"multithreading on the CPU",
-				],
-				heldOut: [
-					"My processor has eight cores, will they all be busy?",
-					"How do several workers cooperate on a single model?",
 				],
 			},
 		},
@@ -456,8 +412,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"Which headers allow threads in the browser?",
 					"What are COOP and COEP?",
 					"How do I turn on threads in a web page?",
-				],
-				heldOut: [
 					"In the browser I am stuck with one thread, what must the server send?",
 					"Two headers unlock shared memory, which?",
 				],
@@ -480,8 +434,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"Why keep a slow implementation?",
 					"What is the oracle of the tests?",
 					"How do I know that a kernel is right?",
-				],
-				heldOut: [
 					"Why on earth ship a backend made of simple loops?",
 					"Against what truth do you check a kernel?",
 				],
@@ -504,8 +456,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"How is a model split over GPUs?",
 					"What do GPUs exchange in tensor parallelism?",
 					"How do I run a model that is too large for one GPU?",
-				],
-				heldOut: [
 					"Four cards and one huge model: how may each matrix be shared out?",
 					"Which parallelism needs a sum across devices in each layer?",
 				],
@@ -528,8 +478,6 @@ export const hardwareTopics: Record<string, Topic> = {
 					"How does pipeline parallelism differ from tensor parallelism?",
 					"What keeps all stages of a pipeline busy?",
 					"Which parallelism exchanges the least data?",
-				],
-				heldOut: [
 					"Layers 1 to 20 here, the rest on a second card: what is it called?",
 					"Stages of a model on separate devices, what is the catch?",
 				],

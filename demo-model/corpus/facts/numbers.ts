@@ -14,8 +14,6 @@ export const numberTopics: Record<string, Topic> = {
 					"How is a safetensors file built?",
 					"How are weights stored on Hugging Face?",
 					"Which format holds the weights of this model?",
-				],
-				heldOut: [
 					"How could I parse model.safetensors by hand?",
 					"Which parts make up the file model.safetensors?",
 				],
@@ -29,12 +27,10 @@ export const numberTopics: Record<string, Topic> = {
 					"Can a weight file run code?",
 					"Why not load old PyTorch checkpoints?",
 					"Is it dangerous to open a model file?",
-				],
-				subjects: ["the safety of safetensors", "pickle versus safetensors"],
-				heldOut: [
 					"Could a downloaded checkpoint hack my computer?",
 					"Where does the word safe in safetensors come from?",
 				],
+				subjects: ["the safety of safetensors", "pickle versus safetensors"],
 			},
 		},
 	},
@@ -55,8 +51,6 @@ export const numberTopics: Record<string, Topic> = {
 					"How does the loader know where a tensor is?",
 					"What is a weight shard?",
 					"How are large models split into files?",
-				],
-				heldOut: [
 					"I see files named 00001-of-00004, what does it mean?",
 					"Tensors are scattered over many files, how are they found?",
 				],
@@ -75,8 +69,6 @@ export const numberTopics: Record<string, Topic> = {
 					"What is GGUF for?",
 					"How does GGUF differ from safetensors?",
 					"Does a GGUF file contain the tokenizer?",
-				],
-				heldOut: [
 					"A friend sent me a .gguf, what could be in it?",
 					"Everything of a model in just one file: which format offers that?",
 				],
@@ -95,8 +87,6 @@ export const numberTopics: Record<string, Topic> = {
 					"Where is the number of layers written?",
 					"Which file describes the shape of a model?",
 					"What does the engine read first?",
-				],
-				heldOut: [
 					"Heads, layers, widths: where does the loader find them?",
 					"I deleted config.json, what is lost?",
 				],
@@ -119,8 +109,6 @@ export const numberTopics: Record<string, Topic> = {
 					"Which file lists the end tokens?",
 					"Where does the default temperature come from?",
 					"What does the generation config do?",
-				],
-				heldOut: [
 					"I gave no temperature, so which value is taken?",
 					"Which file carries the author's suggested settings for sampling?",
 				],
@@ -139,8 +127,6 @@ export const numberTopics: Record<string, Topic> = {
 					"What does loadFormat dummy do?",
 					"Can I benchmark a model without downloading it?",
 					"Why would I load random weights?",
-				],
-				heldOut: [
 					"Testing performance with no download at all, how?",
 					"Is there a way to fake a checkpoint?",
 				],
@@ -159,8 +145,6 @@ export const numberTopics: Record<string, Topic> = {
 					"What is memory mapping good for?",
 					"Why is loading with mmap fast?",
 					"When are mapped pages loaded?",
-				],
-				heldOut: [
 					"The file is opened instantly though it has gigabytes, how?",
 					"Reading a checkpoint without buffering all of it: which technique?",
 				],
@@ -179,8 +163,6 @@ export const numberTopics: Record<string, Topic> = {
 					"How is bf16 related to f32?",
 					"Which range does bf16 cover?",
 					"Why are models trained in bf16?",
-				],
-				heldOut: [
 					"Of the sixteen bits in bfloat16, how many are exponent?",
 					"Tell a newcomer about bf16.",
 				],
@@ -194,14 +176,12 @@ export const numberTopics: Record<string, Topic> = {
 					"Which is better, f16 or bf16?",
 					"How do I convert bf16 to f32?",
 					"How do bf16 and half precision differ?",
+					"Two kinds of 16-bit floats exist, contrast them.",
+					"Should I prefer fp16 to bf16, and what are the differences?",
 				],
 				subjects: [
 					"bf16 versus f16",
 					"the difference between bfloat16 and float16",
-				],
-				heldOut: [
-					"Two kinds of 16-bit floats exist, contrast them.",
-					"Should I prefer fp16 to bf16, and what are the differences?",
 				],
 			},
 		},
@@ -218,8 +198,6 @@ export const numberTopics: Record<string, Topic> = {
 					"What is the largest f16 number?",
 					"What is half precision?",
 					"Can f16 overflow?",
-				],
-				heldOut: [
 					"Beyond which value does fp16 become infinite?",
 					"Tell a newcomer about float16.",
 				],
@@ -238,8 +216,6 @@ export const numberTopics: Record<string, Topic> = {
 					"Which 8-bit float formats exist?",
 					"How fast is fp8?",
 					"How is a float stored in 8 bits?",
-				],
-				heldOut: [
 					"e4m3: decode this name for me.",
 					"Can a floating-point number fit in a single byte?",
 				],
@@ -262,8 +238,6 @@ export const numberTopics: Record<string, Topic> = {
 					"What happens if I accumulate in f16?",
 					"Which precision do kernels use inside?",
 					"How do kernels avoid rounding errors?",
-				],
-				heldOut: [
 					"Inputs are half precision, so why is the running total wider?",
 					"Adding thousands of tiny products, how do we stay accurate?",
 				],
@@ -287,8 +261,6 @@ export const numberTopics: Record<string, Topic> = {
 					"What does it mean to quantize weights?",
 					"How are weights stored as integers?",
 					"What is a quantized model?",
-				],
-				heldOut: [
 					"Squeezing a checkpoint into fewer bits, what is the term and the idea?",
 					"In what form does a quantized model hold its numbers?",
 				],
@@ -302,8 +274,6 @@ export const numberTopics: Record<string, Topic> = {
 					"Does quantization speed up decode?",
 					"Is quantization worth it?",
 					"What do I gain from 4-bit weights?",
-				],
-				heldOut: [
 					"What is in it for me if I quantize?",
 					"Why would fewer bits per weight generate text quicker?",
 				],
@@ -317,15 +287,13 @@ export const numberTopics: Record<string, Topic> = {
 					"How many bits are enough?",
 					"Is 4-bit quantization good enough?",
 					"Which bit width should I choose?",
+					"Will my answers suffer when the weights are rounded?",
+					"Eight bits or four, how far can I go without harm?",
 				],
 				subjects: [
 					"the quality loss of quantization",
 					"the cost of quantization",
 					"the accuracy of quantized models",
-				],
-				heldOut: [
-					"Will my answers suffer when the weights are rounded?",
-					"Eight bits or four, how far can I go without harm?",
 				],
 			},
 			"weight-only": {
@@ -337,12 +305,10 @@ export const numberTopics: Record<string, Topic> = {
 					"Why are only the weights quantized?",
 					"What stays in floating point in a quantized model?",
 					"When is weight-only quantization a good fit?",
-				],
-				subjects: ["weight-only quantization", "quantizing just the weights"],
-				heldOut: [
 					"If just the weights are integers, what about everything else?",
 					"Do the intermediate values of the network get rounded as well?",
 				],
+				subjects: ["weight-only quantization", "quantizing just the weights"],
 			},
 		},
 	},
@@ -358,8 +324,6 @@ export const numberTopics: Record<string, Topic> = {
 					"How is a q8_0 block laid out?",
 					"How do I dequantize q8_0?",
 					"What is stored in a q8_0 block?",
-				],
-				heldOut: [
 					"Detail the layout of Q8_0 for me.",
 					"Thirty-two bytes and a scale: which format, and what does it cost per weight?",
 				],
@@ -378,8 +342,6 @@ export const numberTopics: Record<string, Topic> = {
 					"How is a q4_0 block laid out?",
 					"How do I dequantize q4_0?",
 					"Why is 8 subtracted in q4_0?",
-				],
-				heldOut: [
 					"Detail the layout of Q4_0 for me.",
 					"Sixteen bytes of nibbles and a scale: which format is it?",
 				],
@@ -398,8 +360,6 @@ export const numberTopics: Record<string, Topic> = {
 					"Why does each block have its own scale?",
 					"How do integers become weights again?",
 					"Which number belongs to each quantized block?",
-				],
-				heldOut: [
 					"What multiplier brings quantized integers back to real weights?",
 					"On what basis is a block's scale determined?",
 				],
@@ -418,8 +378,6 @@ export const numberTopics: Record<string, Topic> = {
 					"Is a low perplexity good?",
 					"How do I measure how well a model knows a text?",
 					"What does a perplexity of 1 mean?",
-				],
-				heldOut: [
 					"What metric says how surprised a model is by a text?",
 					"Perplexity went from 9 to 12, is this an improvement?",
 				],
@@ -438,8 +396,6 @@ export const numberTopics: Record<string, Topic> = {
 					"What is the difference between weights and activations?",
 					"Which numbers flow through a model?",
 					"Can layers share their buffers?",
-				],
-				heldOut: [
 					"Weights stay put, but what are the numbers that move through the layers?",
 					"Must every layer get its own scratch memory?",
 				],
@@ -462,8 +418,6 @@ export const numberTopics: Record<string, Topic> = {
 					"Is there a full-precision copy of quantized weights?",
 					"How do kernels use quantized weights?",
 					"Does dequantization need extra memory?",
-				],
-				heldOut: [
 					"At which moment do the tiny integers become floats again?",
 					"Do you unpack a whole quantized matrix in advance?",
 				],

@@ -14,8 +14,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"What happens after the logits are computed?",
 					"Why do I get a different answer each time?",
 					"What does it mean to sample a token?",
-				],
-				heldOut: [
 					"Same prompt, new answer every time: where does that come from?",
 					"By which process does a token get selected from the probabilities?",
 				],
@@ -34,8 +32,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"What do logits mean?",
 					"How do logits become probabilities?",
 					"What comes out of the last layer?",
-				],
-				heldOut: [
 					"What name do the unnormalised scores over the vocabulary have?",
 					"I keep reading about logits, kindly define them.",
 				],
@@ -54,8 +50,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"How is softmax made numerically stable?",
 					"Why is the maximum subtracted in softmax?",
 					"Which function turns scores into probabilities?",
-				],
-				heldOut: [
 					"How can arbitrary scores be made to sum to one?",
 					"Write out the idea of the softmax for me.",
 				],
@@ -79,8 +73,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"What does a high temperature mean?",
 					"How do I make the answers more creative?",
 					"How do I make answers less random?",
-				],
-				heldOut: [
 					"My outputs are too wild, what does the temperature have to do with it?",
 					"What effect has the temperature on the distribution?",
 				],
@@ -94,15 +86,13 @@ export const samplingTopics: Record<string, Topic> = {
 					"How do I get the same answer every time?",
 					"How do I make the output deterministic?",
 					"Why is temperature 0 used in tests?",
+					"I set the temperature to nothing at all, what do I get?",
+					"Which temperature gives repeatable output?",
 				],
 				subjects: [
 					"temperature 0",
 					"a temperature of zero",
 					"zero temperature",
-				],
-				heldOut: [
-					"I set the temperature to nothing at all, what do I get?",
-					"Which temperature gives repeatable output?",
 				],
 			},
 		},
@@ -119,8 +109,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"What is the drawback of greedy decoding?",
 					"What does argmax sampling mean?",
 					"Is greedy decoding deterministic?",
-				],
-				heldOut: [
 					"Are there dangers in going greedy?",
 					"Define the greedy strategy for picking tokens.",
 				],
@@ -139,8 +127,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"What is k in top-k?",
 					"What does topK 1 mean?",
 					"What happens with a small k?",
-				],
-				heldOut: [
 					"If I put topK to 40, what changes?",
 					"How many candidates survive top-k?",
 				],
@@ -159,8 +145,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"What is p in top-p?",
 					"What does topP 0.9 mean?",
 					"How many tokens does top-p keep?",
-				],
-				heldOut: [
 					"If I put topP to 0.95, what changes?",
 					"What is the nucleus in nucleus sampling?",
 				],
@@ -174,14 +158,12 @@ export const samplingTopics: Record<string, Topic> = {
 					"Top-k vs top-p?",
 					"Top-k or top-p, which one adapts?",
 					"Compare top-p with top-k.",
+					"Contrast nucleus sampling with top-k.",
+					"Between top-k and top-p, where lies the distinction?",
 				],
 				subjects: [
 					"top-k versus top-p",
 					"the difference between top-p and top-k",
-				],
-				heldOut: [
-					"Contrast nucleus sampling with top-k.",
-					"Between top-k and top-p, where lies the distinction?",
 				],
 			},
 		},
@@ -198,8 +180,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"What is p in min-p?",
 					"What does minP 0.1 mean?",
 					"Why is min-p good with a high temperature?",
-				],
-				heldOut: [
 					"If I put minP to 0.05, what changes?",
 					"What threshold does min-p apply?",
 				],
@@ -218,8 +198,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"Why should I set a seed?",
 					"Can each request have its own seed?",
 					"How do I reproduce a sampled answer?",
-				],
-				heldOut: [
 					"I liked that random answer, how could I get it again?",
 					"Which parameter makes random draws come out the same?",
 				],
@@ -238,8 +216,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"Which penalty is the same however often a token appeared?",
 					"What does presencePenalty subtract?",
 					"How does a presence penalty change the logits?",
-				],
-				heldOut: [
 					"What consequence does presencePenalty = 1 have?",
 					"Which knob encourages fresh subjects by a flat deduction?",
 				],
@@ -258,8 +234,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"How do I punish words that appear very often?",
 					"What does frequencyPenalty multiply?",
 					"How does a frequency penalty change the logits?",
-				],
-				heldOut: [
 					"What consequence does frequencyPenalty = 1 have?",
 					"Which knob counts how many times a word was said and punishes it?",
 				],
@@ -282,8 +256,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"What does a repetition penalty of 1 mean?",
 					"How does the repetition penalty scale logits?",
 					"How is repetitionPenalty applied?",
-				],
-				heldOut: [
 					"What consequence does repetitionPenalty = 1.2 have?",
 					"Which multiplicative knob reduces repeats, prompt included?",
 				],
@@ -302,8 +274,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"Why does the model say the same thing again and again?",
 					"The output is stuck in a loop. How do I fix it?",
 					"What helps against repeated text?",
-				],
-				heldOut: [
 					"It keeps saying the very same words over and over, help!",
 					"What cure is there for an answer that goes round in circles?",
 				],
@@ -327,8 +297,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"How do I get the probability of each token?",
 					"What does the logprobs option return?",
 					"Can I see the alternatives to a token?",
-				],
-				heldOut: [
 					"I want the runner-up tokens and their likelihood, is that possible?",
 					"What numbers do I get back when I ask for logprobs?",
 				],
@@ -342,15 +310,13 @@ export const samplingTopics: Record<string, Topic> = {
 					"What does promptLogprobs return?",
 					"Can I get probabilities for the prompt?",
 					"What are prompt logprobs used for?",
+					"I have a fixed text and want the model's likelihood of it, how?",
+					"For what would somebody request promptLogprobs?",
 				],
 				subjects: [
 					"prompt logprobs",
 					"promptLogprobs",
 					"log probabilities of the prompt",
-				],
-				heldOut: [
-					"I have a fixed text and want the model's likelihood of it, how?",
-					"For what would somebody request promptLogprobs?",
 				],
 			},
 		},
@@ -372,8 +338,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"Is the stop string part of the output?",
 					"How can I make generation stop at a newline?",
 					"What does the stop option take?",
-				],
-				heldOut: [
 					"The answer should end as soon as it says END, how do I get that?",
 					"Will the stop sequence itself show up in my result?",
 				],
@@ -387,8 +351,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"Can a stop string span several tokens?",
 					"How does the engine detect a stop string?",
 					"Why are stop strings checked on text and not on tokens?",
-				],
-				heldOut: [
 					"By what method does the engine notice a stop string?",
 					"The stream trails slightly behind when I set stop strings, explain.",
 				],
@@ -407,8 +369,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"What is the difference between stop tokens and stop strings?",
 					"What does stopTokenIds do?",
 					"Which stop option works on integers?",
-				],
-				heldOut: [
 					"I know the id at which to finish, what do I set?",
 					"Is halting on an id cheaper than on a string?",
 				],
@@ -432,8 +392,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"Why is my answer cut off?",
 					"How do I get longer answers?",
 					"What is the maximum number of new tokens?",
-				],
-				heldOut: [
 					"The reply breaks off in the middle of a sentence, what should I change?",
 					"How can I keep answers from growing too lengthy?",
 				],
@@ -452,8 +410,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"The model stops too early, what can I do?",
 					"How can I forbid an early end?",
 					"What is the least number of tokens?",
-				],
-				heldOut: [
 					"Answers come out far too short, can I enforce more?",
 					"Is there a floor for the answer's length?",
 				],
@@ -477,8 +433,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"How does an answer end?",
 					"Can a model have several end tokens?",
 					"Which token ends the answer?",
-				],
-				heldOut: [
 					"By what sign does the model tell that it is done?",
 					"What does end-of-sequence signify?",
 				],
@@ -492,15 +446,13 @@ export const samplingTopics: Record<string, Topic> = {
 					"How do I force an exact output length?",
 					"Can generation go on after EOS?",
 					"When should I use ignoreEos?",
+					"For a speed test I need exactly 512 tokens out, which flag helps?",
+					"Could the engine go past the end token?",
 				],
 				subjects: [
 					"ignoreEos",
 					"ignoring the end token",
 					"the ignore EOS option",
-				],
-				heldOut: [
-					"For a speed test I need exactly 512 tokens out, which flag helps?",
-					"Could the engine go past the end token?",
 				],
 			},
 		},
@@ -517,8 +469,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"How can I push the model towards a word?",
 					"What does a negative logit bias do?",
 					"How do I change the score of single tokens?",
-				],
-				heldOut: [
 					"Can I add a constant to the score of a given token?",
 					"A certain token should be favoured, which option?",
 				],
@@ -537,8 +487,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"Can I forbid certain words?",
 					"How are bad words kept out?",
 					"How do I keep a word out of the answer?",
-				],
-				heldOut: [
 					"My app must never print a curse, which option blocks it?",
 					"How are undesired words suppressed?",
 				],
@@ -561,8 +509,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"How can I force a yes or no answer?",
 					"Can I restrict the vocabulary?",
 					"How do I limit the output to a set of tokens?",
-				],
-				heldOut: [
 					"The model may only reply A, B or C, how do I enforce that?",
 					"Is a whitelist of tokens possible?",
 				],
@@ -586,8 +532,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"How can the output follow a schema?",
 					"How does constrained decoding work?",
 					"Can the engine guarantee JSON?",
-				],
-				heldOut: [
 					"I need output that always parses, how do engines ensure that?",
 					"What is meant by decoding under a grammar?",
 				],
@@ -606,8 +550,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"Why is beam search rarely used for chat?",
 					"How does beam search differ from greedy decoding?",
 					"What is beam search good for?",
-				],
-				heldOut: [
 					"Is there a search that follows several candidate answers in parallel?",
 					"Why don't chatbots like beam search?",
 				],
@@ -631,8 +573,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"Is the prompt computed again for each sample?",
 					"Can I get three different answers at once?",
 					"How do several samples share memory?",
-				],
-				heldOut: [
 					"I'd like five candidate replies for one question, how?",
 					"If n is four, is my prompt processed four times?",
 				],
@@ -651,8 +591,6 @@ export const samplingTopics: Record<string, Topic> = {
 					"How can argmax draw a random sample?",
 					"Which noise turns argmax into sampling?",
 					"Why is Gumbel noise added to logits?",
-				],
-				heldOut: [
 					"What is Gumbel noise good for when picking tokens?",
 					"Drawing from softmax with nothing but a maximum, how?",
 				],

@@ -19,8 +19,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"What is continuous about continuous batching?",
 					"Can requests join while others are running?",
 					"How are requests batched in a modern engine?",
-				],
-				heldOut: [
 					"The docs boast about continuous batching, what could that be?",
 					"Do newcomers get in before the current batch is finished?",
 				],
@@ -34,8 +32,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"Is continuous batching worth it?",
 					"How much does continuous batching help?",
 					"Why do engines batch per step?",
-				],
-				heldOut: [
 					"What would I win by moving to continuous batching?",
 					"Sell me continuous batching in a sentence or two.",
 				],
@@ -54,8 +50,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"How does static batching work?",
 					"What is the drawback of fixed batches?",
 					"Why is a fixed batch wasteful?",
-				],
-				heldOut: [
 					"Why did people abandon static batches?",
 					"Old servers ran one fixed group to the end, why is that poor?",
 				],
@@ -74,8 +68,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"Why are many requests at once cheaper than one by one?",
 					"What does a larger batch gain?",
 					"Why does batching raise throughput?",
-				],
-				heldOut: [
 					"Why serve ten people together instead of one after another?",
 					"How come handling requests in groups is cheaper?",
 				],
@@ -89,12 +81,10 @@ export const schedulingTopics: Record<string, Topic> = {
 					"When does a larger batch stop helping?",
 					"What limits the batch size?",
 					"Can a batch be too large?",
-				],
-				subjects: ["the limit of the batch size", "the best batch size"],
-				heldOut: [
 					"At what point do more requests at once no longer pay off?",
 					"Should I crank the batch size up as far as possible?",
 				],
+				subjects: ["the limit of the batch size", "the best batch size"],
 			},
 		},
 	},
@@ -110,8 +100,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"How are sequences of different length packed?",
 					"What does ragged mean here?",
 					"Why is no padding needed?",
-				],
-				heldOut: [
 					"My prompts all differ in length, do you fill them up with dummies?",
 					"Is there padding inside a step?",
 				],
@@ -135,8 +123,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"What is the job of the scheduler?",
 					"Which component picks the requests of a step?",
 					"What does the scheduler look at?",
-				],
-				heldOut: [
 					"Which part of the engine says who runs next?",
 					"I'd like to know the role of the scheduler.",
 				],
@@ -160,8 +146,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"How is the token budget divided?",
 					"What limits the number of tokens in a step?",
 					"What is the largest number of tokens per step?",
-				],
-				heldOut: [
 					"Is there a ceiling on tokens for a single step?",
 					"I saw the setting maxNumBatchedTokens, what is it about?",
 				],
@@ -175,12 +159,10 @@ export const schedulingTopics: Record<string, Topic> = {
 					"Should I raise the token budget?",
 					"What happens with a small token budget?",
 					"What is the trade-off of the token budget?",
-				],
-				subjects: ["a good token budget", "tuning of maxNumBatchedTokens"],
-				heldOut: [
 					"Recommend me a token budget, and why that one.",
 					"Which downsides come with setting the token budget too high or too low?",
 				],
+				subjects: ["a good token budget", "tuning of maxNumBatchedTokens"],
 			},
 		},
 	},
@@ -201,8 +183,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"How do I limit the number of running requests?",
 					"What is the largest number of concurrent sequences?",
 					"Which setting limits concurrency?",
-				],
-				heldOut: [
 					"Where do I cap the concurrent requests?",
 					"maxNumSeqs is in my config, what is it good for?",
 				],
@@ -221,8 +201,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"What is the first phase of a request?",
 					"How is a prompt processed?",
 					"Which phase reads the prompt?",
-				],
-				heldOut: [
 					"What takes place before the first token comes out?",
 					"Name and describe the stage that digests my prompt.",
 				],
@@ -236,12 +214,10 @@ export const schedulingTopics: Record<string, Topic> = {
 					"What limits the speed of prefill?",
 					"How can prefill be made faster?",
 					"Which hardware number matters for prefill?",
-				],
-				subjects: ["the bottleneck of prefill"],
-				heldOut: [
 					"Where is the bottleneck while a long prompt is being read?",
 					"More FLOPs or more bandwidth, what speeds up prefill?",
 				],
+				subjects: ["the bottleneck of prefill"],
 			},
 		},
 	},
@@ -257,8 +233,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"How are new tokens generated?",
 					"How many tokens does a decode step make?",
 					"What does the model do after the prompt?",
-				],
-				heldOut: [
 					"After the prompt is digested, what comes next?",
 					"Describe the loop in which the model writes its answer.",
 				],
@@ -272,12 +246,10 @@ export const schedulingTopics: Record<string, Topic> = {
 					"What limits the speed of decode?",
 					"Why is generating tokens so slow?",
 					"Which hardware number matters for decode?",
-				],
-				subjects: ["the bottleneck of decode"],
-				heldOut: [
 					"What holds back the speed of writing tokens one at a time?",
 					"Is bandwidth or arithmetic the bottleneck when tokens are written?",
 				],
+				subjects: ["the bottleneck of decode"],
 			},
 		},
 	},
@@ -297,8 +269,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"Prefill vs decode?",
 					"Compare prefill with decode.",
 					"What are the two phases of inference?",
-				],
-				heldOut: [
 					"Contrast the prompt stage with the generation stage.",
 					"In which ways is decode unlike prefill?",
 				],
@@ -322,8 +292,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"Can a prompt be split over several steps?",
 					"What is a prefill chunk?",
 					"Can prefill and decode share a step?",
-				],
-				heldOut: [
 					"My prompt is bigger than the token budget, how does the engine cope?",
 					"Give me the gist of chunked prefill.",
 				],
@@ -337,8 +305,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"Does chunked prefill lower latency?",
 					"What happens without chunked prefill?",
 					"Why should a long prompt not run in one step?",
-				],
-				heldOut: [
 					"Everyone stalls when a giant prompt arrives, how is that cured?",
 					"Argue in favour of chunked prefill.",
 				],
@@ -361,8 +327,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"What happens to a request before it runs?",
 					"When does a waiting request start?",
 					"Which states can a request have?",
-				],
-				heldOut: [
 					"My request was accepted but does not run yet, where is it?",
 					"What must happen before a queued request is started?",
 				],
@@ -386,8 +350,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"Can a request starve?",
 					"Who is served first?",
 					"Which policy does the scheduler follow?",
-				],
-				heldOut: [
 					"Could some unlucky request wait forever?",
 					"What ordering do requests get when they arrive together?",
 				],
@@ -406,8 +368,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"What does the engine know about each sequence?",
 					"What does sequence mean in an inference engine?",
 					"How many sequences does a request have?",
-				],
-				heldOut: [
 					"How is a sequence not the same thing as a request?",
 					"What information does an engine carry for each stream of tokens?",
 				],
@@ -426,8 +386,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"Which parts does a step have?",
 					"What does the engine do in each iteration?",
 					"Walk me through a step.",
-				],
-				heldOut: [
 					"Describe one turn of the engine's loop.",
 					"From scheduling to tokens, what does a single iteration contain?",
 				],
@@ -451,8 +409,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"How does the engine hide CPU time?",
 					"Why does the device not wait for the CPU?",
 					"Can the next step be planned before the current one ends?",
-				],
-				heldOut: [
 					"How do you keep the GPU from idling between two steps?",
 					"What is the trick of planning ahead while the device is busy?",
 				],
@@ -471,8 +427,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"Which finish reasons exist?",
 					"How do I know that an answer was cut off?",
 					"What does finishReason stop mean?",
-				],
-				heldOut: [
 					"The result carries finishReason, how do I read it?",
 					"Was my answer truncated or complete, where can I see that?",
 				],
@@ -495,8 +449,6 @@ export const schedulingTopics: Record<string, Topic> = {
 					"What happens when the client disconnects?",
 					"What does aborting a request free?",
 					"Can a request be aborted halfway?",
-				],
-				heldOut: [
 					"I changed my mind midway, how do I call the generation off?",
 					"The user closed the tab, what becomes of the request?",
 				],

@@ -14,8 +14,6 @@ export const servingTopics: Record<string, Topic> = {
 					"How long until the first token appears?",
 					"What makes up the time to first token?",
 					"Which number tells how soon an answer starts?",
-				],
-				heldOut: [
 					"What do we call the delay before an answer begins?",
 					"The metrics page lists TTFT, what does it measure?",
 				],
@@ -29,12 +27,10 @@ export const servingTopics: Record<string, Topic> = {
 					"My first token takes too long, what can I do?",
 					"How do I improve the time to first token?",
 					"What helps against a long wait at the start?",
-				],
-				subjects: ["a lower TTFT", "reducing the time to first token"],
-				heldOut: [
 					"Users complain about a pause before anything shows up, any remedies?",
 					"Tips for bringing TTFT down?",
 				],
+				subjects: ["a lower TTFT", "reducing the time to first token"],
 			},
 		},
 	},
@@ -50,8 +46,6 @@ export const servingTopics: Record<string, Topic> = {
 					"How long is the time between two tokens?",
 					"How do I measure the speed of one stream?",
 					"How many tokens per second are 20 ms per token?",
-				],
-				heldOut: [
 					"What figure describes the gap from one token to the next?",
 					"Tokens drip out every 20 ms, which metric is this?",
 				],
@@ -70,8 +64,6 @@ export const servingTopics: Record<string, Topic> = {
 					"What does tokens per second mean?",
 					"Which number decides the cost of a token?",
 					"How many tokens does an engine make per second?",
-				],
-				heldOut: [
 					"Summed over every user, how do we express an engine's speed?",
 					"Which measure tells me the price of serving?",
 				],
@@ -85,14 +77,12 @@ export const servingTopics: Record<string, Topic> = {
 					"Why can't I have the best latency and the best throughput?",
 					"How do batches trade latency for throughput?",
 					"Should I optimize for latency or throughput?",
+					"Many users happy or one user happy: describe that tension.",
+					"Contrast latency with throughput.",
 				],
 				subjects: [
 					"throughput versus latency",
 					"the trade-off between latency and throughput",
-				],
-				heldOut: [
-					"Many users happy or one user happy: describe that tension.",
-					"Contrast latency with throughput.",
 				],
 			},
 		},
@@ -109,8 +99,6 @@ export const servingTopics: Record<string, Topic> = {
 					"How is the latency of a request computed?",
 					"What makes up the total time of a request?",
 					"Why do long answers take long?",
-				],
-				heldOut: [
 					"From sending to the last token, how is the duration made up?",
 					"Break down the total waiting time of one user.",
 				],
@@ -124,12 +112,10 @@ export const servingTopics: Record<string, Topic> = {
 					"Why look at the 99th percentile?",
 					"Is the mean latency enough?",
 					"How slow are the slowest requests?",
-				],
-				subjects: ["tail latency", "p99 latency", "the 99th percentile"],
-				heldOut: [
 					"My average is fine but some users suffer, which statistic shows it?",
 					"Explain the p99 figure on a dashboard.",
 				],
+				subjects: ["tail latency", "p99 latency", "the 99th percentile"],
 			},
 		},
 	},
@@ -150,8 +136,6 @@ export const servingTopics: Record<string, Topic> = {
 					"How do I talk to the server?",
 					"What does OpenAI-compatible mean?",
 					"How do I connect my app to the engine?",
-				],
-				heldOut: [
 					"My code uses the openai package, must I rewrite it?",
 					"Which HTTP interface is offered?",
 				],
@@ -170,8 +154,6 @@ export const servingTopics: Record<string, Topic> = {
 					"What is SSE?",
 					"What does the stream of a server look like?",
 					"Why do lines start with data?",
-				],
-				heldOut: [
 					"In the raw HTTP stream I see data: prefixes, what is this?",
 					"How are streamed pieces carried over the wire?",
 				],
@@ -195,8 +177,6 @@ export const servingTopics: Record<string, Topic> = {
 					"What is offline inference?",
 					"In which order do results come back?",
 					"Do I have to batch prompts myself?",
-				],
-				heldOut: [
 					"I have a thousand prompts in a file, what is the best call?",
 					"Are answers sorted like my inputs?",
 				],
@@ -215,8 +195,6 @@ export const servingTopics: Record<string, Topic> = {
 					"What can I see on the metrics page?",
 					"How do I know how busy the server is?",
 					"What is Prometheus for?",
-				],
-				heldOut: [
 					"How could I keep an eye on a running server?",
 					"Which gauges should I put on a dashboard?",
 				],
@@ -235,8 +213,6 @@ export const servingTopics: Record<string, Topic> = {
 					"What is a warm-up run?",
 					"What happens in the first steps of an engine?",
 					"Should I warm up before I measure?",
-				],
-				heldOut: [
 					"The second run is always quicker than the first, why?",
 					"Before timing anything, what should I do?",
 				],
@@ -255,8 +231,6 @@ export const servingTopics: Record<string, Topic> = {
 					"How do I compare two engines?",
 					"What should a benchmark keep fixed?",
 					"How do I measure the speed of an engine?",
-				],
-				heldOut: [
 					"I want to pit two engines against each other honestly, what are the rules?",
 					"When can I trust a speed measurement?",
 				],
@@ -275,8 +249,6 @@ export const servingTopics: Record<string, Topic> = {
 					"Where does paged attention come from?",
 					"In which language is vLLM written?",
 					"What is vLLM known for?",
-				],
-				heldOut: [
 					"Who invented or spread the paging idea for LLMs?",
 					"I stumbled over the name vLLM, who are they?",
 				],
@@ -300,8 +272,6 @@ export const servingTopics: Record<string, Topic> = {
 					"What can this engine do?",
 					"Which features does this engine have?",
 					"Where does this engine run?",
-				],
-				heldOut: [
 					"In two lines, what have I just installed here?",
 					"Pitch this repository to me.",
 				],
@@ -315,12 +285,10 @@ export const servingTopics: Record<string, Topic> = {
 					"What does a backend compile?",
 					"How is a model written in this engine?",
 					"What does it mean that a model is a short program?",
-				],
-				subjects: ["the program of a model", "the op list of this engine"],
-				heldOut: [
 					"Internally, what form does a model take here?",
 					"Which thing is compiled a single time by the backend?",
 				],
+				subjects: ["the program of a model", "the op list of this engine"],
 			},
 			devices: {
 				answer:
@@ -331,15 +299,13 @@ export const servingTopics: Record<string, Topic> = {
 					"How do I choose the device?",
 					"What does device auto do?",
 					"Can I run this engine without a GPU?",
+					"On what hardware could I start this?",
+					"List the options I have for the device setting.",
 				],
 				subjects: [
 					"the backends of this engine",
 					"the device option",
 					"supported devices",
-				],
-				heldOut: [
-					"On what hardware could I start this?",
-					"List the options I have for the device setting.",
 				],
 			},
 		},
@@ -356,8 +322,6 @@ export const servingTopics: Record<string, Topic> = {
 					"In which language is llama.cpp written?",
 					"What is llama.cpp good at?",
 					"Which engine is popular for CPUs?",
-				],
-				heldOut: [
 					"Which C++ project do people use on laptops?",
 					"Could you say a few words on llama.cpp?",
 				],
@@ -376,8 +340,6 @@ export const servingTopics: Record<string, Topic> = {
 					"What are the features of Qwen3?",
 					"Is this demo model related to Qwen3?",
 					"Which family does the architecture come from?",
-				],
-				heldOut: [
 					"Which open model is your blueprint?",
 					"What ingredients does a Qwen3 network have?",
 				],

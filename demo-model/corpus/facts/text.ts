@@ -14,8 +14,6 @@ export const textTopics: Record<string, Topic> = {
 					"How many characters does a token have?",
 					"Are tokens words?",
 					"What is the unit a model reads?",
-				],
-				heldOut: [
 					"How many letters make up a token, roughly?",
 					"Is a token the same thing as a word?",
 				],
@@ -34,8 +32,6 @@ export const textTopics: Record<string, Topic> = {
 					"Can I use the tokenizer of another model?",
 					"Why does each model need its own tokenizer?",
 					"Which component turns text into ids?",
-				],
-				heldOut: [
 					"I mixed up the tokenizers of two models and get garbage, why?",
 					"Which piece translates between letters and ids?",
 				],
@@ -49,12 +45,10 @@ export const textTopics: Record<string, Topic> = {
 					"Why do we use subwords?",
 					"What is wrong with a word vocabulary?",
 					"Words, letters or subwords, what is best?",
-				],
-				subjects: ["subword tokens", "subwords"],
-				heldOut: [
 					"Wouldn't it be simpler to feed characters to the model?",
 					"What speaks against one id for each dictionary entry?",
 				],
+				subjects: ["subword tokens", "subwords"],
 			},
 		},
 	},
@@ -75,8 +69,6 @@ export const textTopics: Record<string, Topic> = {
 					"How does BPE build its vocabulary?",
 					"What are merges in a tokenizer?",
 					"How is a BPE tokenizer trained?",
-				],
-				heldOut: [
 					"Walk me through how byte pair encoding learns its pieces.",
 					"A tokenizer file contains a list called merges, what is that?",
 				],
@@ -90,15 +82,13 @@ export const textTopics: Record<string, Topic> = {
 					"How are merges used at run time?",
 					"When does BPE stop merging?",
 					"Which merge comes first?",
+					"Given the trained merges, how is a new word cut?",
+					"Several merges would fit, which one wins?",
 				],
 				subjects: [
 					"encoding with BPE",
 					"the order of merges",
 					"applying merges",
-				],
-				heldOut: [
-					"Given the trained merges, how is a new word cut?",
-					"Several merges would fit, which one wins?",
 				],
 			},
 		},
@@ -115,8 +105,6 @@ export const textTopics: Record<string, Topic> = {
 					"Can a tokenizer meet an unknown character?",
 					"Why is there no unknown token?",
 					"How does a tokenizer handle any language?",
-				],
-				heldOut: [
 					"What if I type a symbol the tokenizer never saw?",
 					"Why can bytes represent whatever I write?",
 				],
@@ -135,8 +123,6 @@ export const textTopics: Record<string, Topic> = {
 					"Can merges cross word borders?",
 					"Which regular expression splits the text first?",
 					"What comes before BPE?",
-				],
-				heldOut: [
 					"Prior to merging, how does a tokenizer chop the text?",
 					"What is a pre-tokenizer's duty?",
 				],
@@ -155,8 +141,6 @@ export const textTopics: Record<string, Topic> = {
 					"Why does each digit get its own token?",
 					"Does tokenization matter for arithmetic?",
 					"How does a tokenizer write 1234?",
-				],
-				heldOut: [
 					"What becomes of 2025 inside the tokenizer?",
 					"Why would chopping up numerals make sums simpler to learn?",
 				],
@@ -180,8 +164,6 @@ export const textTopics: Record<string, Topic> = {
 					"What does vocab_size mean?",
 					"Is a large vocabulary better?",
 					"What is the price of a large vocabulary?",
-				],
-				heldOut: [
 					"151,936 entries in the vocabulary: pros and cons?",
 					"How is the collection of all known tokens called?",
 				],
@@ -200,8 +182,6 @@ export const textTopics: Record<string, Topic> = {
 					"Why do I see <|im_end|> in my text?",
 					"What are control tokens for?",
 					"Are special tokens shown to the user?",
-				],
-				heldOut: [
 					"Strange things like <|im_end|> pop up, what are they?",
 					"Which tokens never come from what a user types?",
 				],
@@ -220,8 +200,6 @@ export const textTopics: Record<string, Topic> = {
 					"Where is the chat format of a model stored?",
 					"Why does my chat model give bad answers to plain text?",
 					"What is the Jinja text in tokenizer_config.json?",
-				],
-				heldOut: [
 					"From a list of messages to one string, who does it?",
 					"There is Jinja code in my model folder, what for?",
 				],
@@ -235,15 +213,13 @@ export const textTopics: Record<string, Topic> = {
 					"How does the model know it is its turn?",
 					"What is the generation prompt?",
 					"Why does the model continue my question instead of answering?",
+					"How is the assistant cued to speak?",
+					"The last line of the rendered chat opens a turn, what is it there for?",
 				],
 				subjects: [
 					"add_generation_prompt",
 					"the generation prompt",
 					"the assistant header",
-				],
-				heldOut: [
-					"How is the assistant cued to speak?",
-					"The last line of the rendered chat opens a turn, what is it there for?",
 				],
 			},
 		},
@@ -260,8 +236,6 @@ export const textTopics: Record<string, Topic> = {
 					"How are roles marked in ChatML?",
 					"What is the format of a ChatML message?",
 					"Which chat format does this demo model use?",
-				],
-				heldOut: [
 					"Show me how a turn is delimited in ChatML.",
 					"What markup surrounds a message for Qwen?",
 				],
@@ -280,8 +254,6 @@ export const textTopics: Record<string, Topic> = {
 					"What is the system role for?",
 					"Where do I put general instructions?",
 					"Which message comes first in a chat?",
-				],
-				heldOut: [
 					"Where would I write rules for the assistant's manner?",
 					"What purpose has the message with role system?",
 				],
@@ -305,8 +277,6 @@ export const textTopics: Record<string, Topic> = {
 					"What does the detokenizer do?",
 					"Why are some bytes held back in a stream?",
 					"How does streaming avoid broken characters?",
-				],
-				heldOut: [
 					"Half an emoji arrived, what does the stream show?",
 					"From ids to letters on the fly, who takes care?",
 				],
@@ -330,8 +300,6 @@ export const textTopics: Record<string, Topic> = {
 					"Is streaming faster?",
 					"Why do chats stream their answers?",
 					"How do I get tokens one by one?",
-				],
-				heldOut: [
 					"I'd like words to appear live on the screen, what do I use?",
 					"Does a stream lower the overall duration?",
 				],

@@ -5,8 +5,6 @@ export interface Fact {
 	answer: string;
 	/** Hand-written questions; the paraphraser makes thousands of each. */
 	ask: string[];
-	/** Questions never trained on, in other words than `ask`. */
-	heldOut: string[];
 	/** Noun phrases for this fact alone, used like a topic's names in "What is ...?" frames. */
 	subjects?: string[];
 }
