@@ -1,7 +1,8 @@
 /** Finds a model's files, reads what they say, and puts it on a device. The only file that knows every backend and weight format. */
 import type { Backend, Executable, WeightSource } from "./backends/backend.ts";
 import { type Program, weightsOf } from "./backends/program.ts";
-import type { EngineConfig } from "./config.ts";
+import { checkWeights } from "./backends/read-weight.ts";
+import { type EngineConfig, show } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
 import { buildProgram } from "./models/architectures.ts";
 import {
@@ -76,6 +77,7 @@ export async function loadModel(
 	const weights = await openWeights(files, program, config);
 	let executable: Executable;
 	try {
+		await checkWeights(weights, weightsOf(program));
 		executable = await backend.compile(program, weights, {
 			limits: wanted,
 			kvCacheDtype: config.kvCacheDtype,
@@ -109,7 +111,13 @@ async function findFiles(
 	model: string | ModelFiles,
 	platform: Platform,
 ): Promise<ModelFiles> {
-	if (typeof model !== "string") return model;
+	if (typeof model !== "string") {
+		if (typeof model?.readText === "function") return model;
+		throw new NanoVllmError(
+			"model_not_found",
+			`a model is a directory, a URL or ModelFiles, got ${show(model)}.`,
+		);
+	}
 	if (/^https?:\/\//.test(model)) return httpFiles(model, fetch);
 	if (model.endsWith(".gguf"))
 		throw new NanoVllmError(
@@ -222,8 +230,12 @@ function limitsOf(
 			"invalid_option",
 			`maxModelLen is ${maxModelLen}, the model was made for at most ${longest} (max_position_embeddings). Lower it.`,
 		);
-	const least = config.enableChunkedPrefill ? config.maxNumSeqs : maxModelLen;
-	const fallback = Math.max(DEFAULT_BATCHED_TOKENS[device], least);
+	const least = config.enableChunkedPrefill ? 1 : maxModelLen;
+	const fallback = Math.max(
+		DEFAULT_BATCHED_TOKENS[device],
+		config.maxNumSeqs,
+		least,
+	);
 	const maxNumBatchedTokens = config.maxNumBatchedTokens ?? fallback;
 	if (maxNumBatchedTokens < least)
 		throw new NanoVllmError(
@@ -249,9 +261,11 @@ function fitModelLen(
 	const capacity = numBlocks * config.blockSize;
 	if (capacity >= maxModelLen) return maxModelLen;
 	if (config.maxModelLen === null && capacity >= 2) return capacity;
+	const bytes =
+		Math.ceil(maxModelLen / config.blockSize) * (kvCacheBytes / numBlocks);
 	throw new NanoVllmError(
 		"out_of_memory",
-		`maxModelLen ${maxModelLen} does not fit the KV cache: ${kvCacheBytes} bytes hold ${capacity} tokens. Set maxModelLen to ${capacity} or less, or kvCacheMemoryBytes to ${Math.ceil((kvCacheBytes / capacity) * maxModelLen)} or more.`,
+		`maxModelLen ${maxModelLen} does not fit the KV cache: ${kvCacheBytes} bytes hold ${capacity} tokens. Set maxModelLen to ${capacity} or less, or kvCacheMemoryBytes to ${Math.ceil(bytes)} or more.`,
 	);
 }
 

@@ -38,6 +38,20 @@ export async function readWeight(
 	}
 }
 
+/**
+ * Every tensor of the program is there in the shape it wants. Run before a backend makes room for them, so that sizes are
+ * believed only where config and checkpoint agree on them.
+ * @throws missing_tensor, shape_mismatch, unsupported_dtype
+ */
+export async function checkWeights(
+	source: WeightSource,
+	weights: readonly Weight[],
+): Promise<void> {
+	for (const { parts, shape } of weights)
+		for (const { tensor, rows } of parts)
+			await checkTensor(source, tensor, [rows, ...shape.slice(1)]);
+}
+
 async function checkTensor(
 	source: WeightSource,
 	name: string,

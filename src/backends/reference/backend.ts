@@ -42,7 +42,7 @@ async function loadWeights(
 	const loaded = new Map<string, Float32Array>();
 	let loadedBytes = 0;
 	for (const weight of wanted) {
-		const data = new Float32Array(numElements(weight));
+		const data = allocate(numElements(weight), `weight ${weight.name}`);
 		await readWeight(source, weight, signal, (bytes, dtype, offset) =>
 			data.set(toFloat32(bytes, dtype), offset),
 		);
@@ -55,6 +55,19 @@ async function loadWeights(
 
 function numElements(weight: Weight): number {
 	return weight.shape.reduce((product, n) => product * n, 1);
+}
+
+/** @throws out_of_memory instead of the engine's RangeError */
+function allocate(length: number, what: string): Float32Array<ArrayBuffer> {
+	try {
+		return new Float32Array(length);
+	} catch (cause) {
+		throw new NanoVllmError(
+			"out_of_memory",
+			`there is no memory for ${4 * length} bytes of ${what}. Use a smaller model, or lower kvCacheMemoryBytes or maxNumBatchedTokens.`,
+			{ cause },
+		);
+	}
 }
 
 function createExecutable(
@@ -113,8 +126,8 @@ function allocateCaches(
 	return program.kvLayers.map(({ numKvHeads, headDim }) => {
 		const length = numBlocks * numKvHeads * blockSize * headDim;
 		return {
-			keys: new Float32Array(length),
-			values: new Float32Array(length),
+			keys: allocate(length, "the KV cache"),
+			values: allocate(length, "the KV cache"),
 			blockSize,
 		};
 	});
@@ -129,7 +142,7 @@ function allocateActivations(
 	const add = ({ name, rows, width }: Activation) => {
 		if (buffers.has(name)) return;
 		const length = rows === "T" ? limits.maxNumBatchedTokens : 1;
-		buffers.set(name, { data: new Float32Array(length * width), width });
+		buffers.set(name, { data: allocate(length * width, name), width });
 	};
 	for (const op of program.ops)
 		for (const value of Object.values(op))
