@@ -242,9 +242,11 @@ const SAMPLING_RULES: Record<keyof SamplingParams, Rule> = {
 			typeof v === "object" &&
 			v !== null &&
 			!Array.isArray(v) &&
+			!(v instanceof Map) &&
 			Object.entries(v).every(
 				([id, bias]) =>
 					isToken(Number(id)) &&
+					String(Number(id)) === id &&
 					(bias === -Infinity ||
 						isNumber(bias, -MAX_LOGIT_SHIFT, MAX_LOGIT_SHIFT)),
 			),

@@ -73,6 +73,7 @@ export class LLM {
 	readonly #model: LoadedModel;
 	readonly #engine: LlmEngine;
 	readonly #facts: ModelFacts;
+	readonly #schedulingPolicy: EngineConfig["schedulingPolicy"];
 	readonly #platform: Platform;
 	#numRequests = 0;
 
@@ -83,6 +84,7 @@ export class LLM {
 	) {
 		this.#model = model;
 		this.#platform = platform;
+		this.#schedulingPolicy = config.schedulingPolicy;
 		this.device = model.device;
 		this.modelName = model.name;
 		this.modelConfig = model.modelConfig;
@@ -122,7 +124,7 @@ export class LLM {
 		model: string | ModelFiles,
 		options: LoadOptions = {},
 	): Promise<LLM> {
-		const { signal, onProgress, ...engineOptions } = options;
+		const { signal, onProgress, ...engineOptions } = options ?? {};
 		const config = resolveEngineConfig(engineOptions);
 		signal?.throwIfAborted();
 		const platform = await loadPlatform();
@@ -251,6 +253,11 @@ export class LLM {
 			throw new NanoVllmError(
 				"invalid_option",
 				`priority must be an integer, got ${show(priority)}.`,
+			);
+		if (priority !== 0 && this.#schedulingPolicy !== "priority")
+			throw new NanoVllmError(
+				"invalid_option",
+				`priority ${priority} has no meaning under schedulingPolicy "fcfs". Load with schedulingPolicy "priority", or leave it out.`,
 			);
 		const resolve = (params: SamplingParamsInput | undefined) =>
 			resolveSamplingParams(params ?? this.defaultSamplingParams);

@@ -44,7 +44,8 @@ function textOf(prompt: Prompt): string | null {
 		if ("prompt" in prompt && typeof prompt.prompt === "string")
 			return prompt.prompt;
 		const ids = "promptTokenIds" in prompt ? prompt.promptTokenIds : undefined;
-		if (Array.isArray(ids) || ArrayBuffer.isView(ids)) return null;
+		const isTyped = ArrayBuffer.isView(ids) && !(ids instanceof DataView);
+		if (Array.isArray(ids) || isTyped) return null;
 	}
 	throw new NanoVllmError(
 		"invalid_prompt",

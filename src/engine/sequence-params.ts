@@ -27,6 +27,11 @@ export function sequenceParams(
 	checkIds("allowedTokenIds", params.allowedTokenIds ?? [], vocabSize);
 	checkCount("logprobs", params.logprobs, model);
 	checkCount("promptLogprobs", params.promptLogprobs, model);
+	if (params.stop.length > 0 && model.encode === null)
+		throw new NanoVllmError(
+			"invalid_sampling_params",
+			"stop strings are found in text, and no tokenizer is loaded. Use stopTokenIds, or load without skipTokenizerInit.",
+		);
 	return {
 		...params,
 		maxOutputTokens: Math.min(params.maxTokens ?? room, room),
@@ -74,7 +79,7 @@ function bitMask(ids: readonly number[], vocabSize: number): Uint32Array {
 /** A word as it stands at the start of a text and after a space, where that is another token (vLLM's update_from_tokenizer). */
 function badWordIds(
 	words: readonly string[],
-	{ encode }: ModelFacts,
+	{ encode, vocabSize }: ModelFacts,
 ): number[][] {
 	if (words.length === 0) return [];
 	if (encode === null)
@@ -86,8 +91,9 @@ function badWordIds(
 		const plain = encode(word.trimStart());
 		const spaced = encode(` ${word.trimStart()}`);
 		const differs = spaced[0] !== plain[0] && spaced.length === plain.length;
+		// A tokenizer may know tokens the model has no logit for: those are never sampled anyway.
 		return (differs ? [plain, spaced] : [plain]).filter(
-			(ids) => ids.length > 0,
+			(ids) => ids.length > 0 && ids.every((id) => id < vocabSize),
 		);
 	});
 }
