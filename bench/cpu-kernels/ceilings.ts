@@ -1,0 +1,103 @@
+/** What the machine does at most, by the loops of assembly/ceiling.ts with the same threads. */
+import type { WeightFormat } from "../../src/backends/cpu/format.ts";
+import { bestMs, type Threads } from "./threads.ts";
+
+/** The ways to multiply and add, by assembly/ceiling.ts's numbers. Products an instruction, with relaxed SIMD and without. */
+const INSTRUCTIONS = {
+	int16: { id: 0, products: [8, 8], name: "dot_i16x8_s + add" },
+	int8: { id: 1, products: [16, 8], name: "relaxed_dot_i8x16_i7x16_s + add" },
+	int8Four: {
+		id: 2,
+		products: [16, 8],
+		name: "relaxed_dot_i8x16_i7x16_add_s",
+	},
+	float: { id: 3, products: [4, 4], name: "f32x4 multiply-add" },
+} as const;
+type Instruction = keyof typeof INSTRUCTIONS;
+
+export interface Ceilings {
+	/** Bytes read per second from memory. */
+	readonly bytesPerSecond: number;
+	/** Products per second. */
+	readonly macsPerSecond: Readonly<Record<Instruction, number>>;
+}
+
+/** Which one a format's kernels use. */
+export function instructionOf(format: WeightFormat): Instruction {
+	switch (format) {
+		case "q8_0":
+			return "int16";
+		case "q4_0":
+			return "int8";
+		default:
+			return "float";
+	}
+}
+
+/** Larger than any cache. */
+export const READ_BYTES = 256 * 2 ** 20;
+const DOT_STRIDE = 4096;
+/** Instructions of a round with 8 sums, and with 16. */
+const ROUND = [256, 512] as const;
+
+/** @param at READ_BYTES that may be overwritten */
+export async function measureCeilings(
+	threads: Threads,
+	memory: WebAssembly.Memory,
+	at: number,
+	{
+		numThreads,
+		relaxed,
+		sampleMs,
+	}: {
+		readonly numThreads: number;
+		readonly relaxed: boolean;
+		readonly sampleMs: number;
+	},
+): Promise<Ceilings> {
+	// Pages nobody has written to are all the same zeros.
+	new Uint8Array(memory.buffer, at, READ_BYTES).fill(1);
+	const read = (count: number) =>
+		({ kind: "read", at, bytes: READ_BYTES, count }) as const;
+	const readMs = await bestMs(threads, read, sampleMs);
+	const peak = async (name: Instruction) => {
+		const { id, products } = INSTRUCTIONS[name];
+		let best = 0;
+		for (const wide of [false, true]) {
+			const dot = (count: number) =>
+				({
+					kind: "dot",
+					instruction: id,
+					wide,
+					at,
+					stride: DOT_STRIDE,
+					count,
+				}) as const;
+			const ms = await bestMs(threads, dot, sampleMs);
+			const perRound = ROUND[wide ? 1 : 0] * products[relaxed ? 0 : 1];
+			best = Math.max(best, (1000 * numThreads * perRound) / ms);
+		}
+		return best;
+	};
+	// As floats, bytes of 1 are small normal numbers.
+	return {
+		bytesPerSecond: (1000 * READ_BYTES) / readMs,
+		macsPerSecond: {
+			int16: await peak("int16"),
+			int8: await peak("int8"),
+			int8Four: await peak("int8Four"),
+			float: await peak("float"),
+		},
+	};
+}
+
+export function ceilingLines({ bytesPerSecond, macsPerSecond }: Ceilings) {
+	const lines = [`${"memory reads".padEnd(34)} ${giga(bytesPerSecond)} GB/s`];
+	for (const [key, { name }] of Object.entries(INSTRUCTIONS))
+		lines.push(
+			`${name.padEnd(34)} ${giga(macsPerSecond[key as Instruction])} GMAC/s`,
+		);
+	return lines;
+}
+
+const giga = (value: number) => (value / 1e9).toFixed(1).padStart(7);
