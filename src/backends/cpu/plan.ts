@@ -464,7 +464,7 @@ function scratchBytes(
 }
 
 /** What assembly/attention-tiles.ts's attend_tiles wants. */
-function tilesScratch(rows: number, headDim: number): number {
+export function tilesScratch(rows: number, headDim: number): number {
 	const groups = Math.ceil(rows / GROUP_ROWS);
 	const padded = Math.ceil(headDim / 16) * 16;
 	return groups * 32 * padded + groups * 48 + 64 * padded * 8 + 4096;

@@ -112,7 +112,7 @@ function penalise(row: Row, token: i32, counts: usize): void {
 	const at = row.logits + <usize>token * 4;
 	let logit = load<f32>(at);
 	logit = logit > 0 ? logit / row.repetition : logit * row.repetition;
-	if (count > 1) logit -= row.frequency * <f32>(count - 1) + row.presence;
+	if (count > 1) logit = <f32>(<f64>logit - (<f64>row.frequency * <f64>(count - 1) + <f64>row.presence));
 	store<f32>(at, logit);
 }
 
@@ -129,7 +129,7 @@ function choose(row: Row, work: usize): i32 {
 		v128.store(logits + i, f32x4.div(v128.load(logits + i), temperature));
 	for (; i < <usize>vocab * 4; i += 4) store<f32>(logits + i, load<f32>(logits + i) / row.temperature);
 	const hottest = load<f32>(logits + <usize>best * 4);
-	if (row.minP > 0) keepFrom(logits, vocab, <f32>(<f64>hottest + Math.log(<f64>row.minP)));
+	if (row.minP > 0) keepFrom(logits, vocab, ceilToFloat(<f64>hottest + Math.log(<f64>row.minP)));
 	if (row.topK > 0 && row.topK < vocab) keepFrom(logits, vocab, kthLargest(logits, vocab, row.topK, work));
 	if (row.topP < 1) keepFrom(logits, vocab, nucleusEnd(logits, vocab, row.topP, hottest, work));
 	return draw(row, best);
@@ -169,6 +169,12 @@ function keyOf(x: f32): u32 {
 @inline
 function valueOf(key: u32): f32 {
 	return reinterpret<f32>(key & 0x80000000 ? key & 0x7fffffff : ~key);
+}
+
+/** The least f32 that is not below x: a comparison with it is one with x. */
+function ceilToFloat(x: f64): f32 {
+	const near = <f32>x;
+	return <f64>near < x ? valueOf(keyOf(near) + 1) : near;
 }
 
 /** The k-th largest value, by three histograms over 11, 11 and 10 bits of the keys. */
@@ -288,18 +294,21 @@ function draw(row: Row, best: i32): i32 {
 	const seedLow = row.seedLow;
 	const seedHigh = row.seedHigh;
 	const first = hash4(i32x4.splat(best), position, seedHigh, seedLow);
+	// Bounds are taken relative to the greatest logit: far from zero, f32 has no digits left for them.
+	const peak = load<f32>(logits + <usize>best * 4);
 	let winner = best;
-	let score = scoreOf(load<f32>(logits + <usize>best * 4), i32x4.extract_lane(first, 0));
+	let score = scoreOf(peak, i32x4.extract_lane(first, 0));
+	let lead = <f32>(score - <f64>peak);
 	let tokens = i32x4(0, 1, 2, 3);
 	const unit = f32x4.splat(2.3283064365386963e-10);
 	for (let i = 0; i < vocab; i += 4) {
 		const left = vocab - i;
-		const values = v128.load(logits + <usize>i * 4);
+		const values = f32x4.sub(v128.load(logits + <usize>i * 4), f32x4.splat(peak));
 		// E ≥ (bits + ½) / 2^32 ≥ 2^-33: no score is more than 23 above its logit.
-		if (v128.any_true(f32x4.gt(values, f32x4.splat(<f32>(score - 23))))) {
+		if (v128.any_true(f32x4.gt(values, f32x4.splat(lead - 23)))) {
 			const bits = hash4(tokens, position, seedHigh, seedLow);
 			const least = f32x4.mul(f32x4.convert_i32x4_u(bits), unit);
-			const most = exp4(f32x4.sub(values, f32x4.splat(<f32>score)));
+			const most = exp4(f32x4.sub(values, f32x4.splat(lead)));
 			// A little slack for the rounding of the bound.
 			const could = i32x4.bitmask(f32x4.le(least, f32x4.add(f32x4.mul(most, f32x4.splat(1.0001)), unit)));
 			for (let lane = 0; lane < min(4, left); lane++) {
@@ -314,6 +323,7 @@ function draw(row: Row, best: i32): i32 {
 				const candidate = scoreOf(value, word);
 				if (candidate > score || (candidate === score && i + lane < winner)) {
 					score = candidate;
+					lead = <f32>(score - <f64>peak);
 					winner = i + lane;
 				}
 			}
@@ -395,8 +405,8 @@ function logSumExp(x: usize, n: i32): f64 {
 	for (let i = whole; i < <usize>n * 4; i += 4) peak = max(peak, load<f32>(x + i));
 	let total: f64 = 0;
 	for (let i: usize = 0; i < whole; ) {
-		// f32 sums of a few thousand terms at a time, f64 over those.
-		const end = min(whole, i + 16384);
+		// f32 sums of 64 terms at a time, f64 over those.
+		const end = min(whole, i + 1024);
 		let sums = f32x4.splat(0);
 		for (; i < end; i += 16) sums = f32x4.add(sums, exp4(f32x4.sub(v128.load(x + i), f32x4.splat(peak))));
 		total +=

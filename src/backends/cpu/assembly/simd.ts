@@ -90,11 +90,11 @@ export function exp4(x: v128): v128 {
 	return f32x4.mul(f32x4.mul(p, low), high);
 }
 
-/** Half away from zero, as C's roundf. */
+/** Half away from zero, as C's roundf. In f64, where the sum is exact: in f32 the number just below ½ becomes 1. */
 // @ts-ignore: decorator
 @inline
 export function roundAway(x: f32): i32 {
-	return <i32>(x + (x < 0 ? <f32>-0.5 : <f32>0.5));
+	return <i32>(<f64>x + (x < 0 ? -0.5 : 0.5));
 }
 
 /** f32 → f16 bits, to nearest even; beyond f16's range: infinity. */
