@@ -205,7 +205,7 @@ const models: [
 	],
 	[
 		"a config larger than the checkpoint",
-		withConfig({ hidden_size: 2 ** 22, intermediate_size: 2 ** 22 }),
+		withConfig({ hidden_size: 2 ** 24, vocab_size: 2 ** 24 }),
 		"shape_mismatch",
 		/config.json wants shape/,
 	],
@@ -422,6 +422,41 @@ test("a cache too small: the message names what would fit, and that loads", asyn
 	);
 });
 
+test("every file opened is closed, and a device that took a model in vain gives it back", async () => {
+	const files = asModel(await textFiles());
+	let numOpen = 0;
+	const counting = {
+		...files,
+		open: async (path: string) => {
+			const file = await files.open(path);
+			if (file !== null) numOpen++;
+			return file && { ...file, close: async () => void numOpen-- };
+		},
+	};
+	const options = { device: "reference", maxNumSeqs: 2 } as const;
+	const llm = await LLM.load(counting, options);
+	assert.equal(numOpen, 0);
+	await llm.close();
+	const { compile } = referenceBackend;
+	let numClosed = 0;
+	const tooSmall = { ...options, kvCacheMemoryBytes: 5000, maxModelLen: 250 };
+	try {
+		referenceBackend.compile = async (...args) => ({
+			...(await compile(...args)),
+			close: async () => void numClosed++,
+		});
+		await refused(LLM.load(counting, tooSmall), "out_of_memory", /./);
+		assert.equal(numClosed, 1);
+		referenceBackend.compile = async () => {
+			throw new Error("no such device");
+		};
+		await assert.rejects(LLM.load(counting, options), /no such device/);
+	} finally {
+		referenceBackend.compile = compile;
+	}
+	assert.equal(numOpen, 0);
+});
+
 test("an aborted load", async () => {
 	const reason = new Error("changed my mind");
 	await assert.rejects(loadText({ signal: AbortSignal.abort(reason) }), reason);
@@ -528,6 +563,11 @@ for (const [name, prompt, code, message] of prompts)
 			() => call(["fine", prompt, "fine"]),
 			code,
 			new RegExp(`^prompt 1: .*${message.source}`),
+		);
+		await refusedBeside(
+			() => call([prompt, "fine"]),
+			code,
+			new RegExp(`^prompt 0: .*${message.source}`),
 		);
 		await refusedBeside(
 			async () => llm.stream(prompt as Anything).next(),

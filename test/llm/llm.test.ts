@@ -1,5 +1,6 @@
 /** The library as a user meets it: text in, text out, streams, stops, aborts, logprobs, counts. On a tiny model with a real tokenizer. */
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { after, before, test } from "node:test";
 import type {
 	CompletionDelta,
@@ -65,14 +66,40 @@ test("a prompt as text, in an object and as token ids gives the same", async () 
 });
 
 test("the text is what decoding prompt and output together adds to the prompt", async () => {
-	for (const prompt of ["Once", "日本", "a\u{1F600}b", " leading"]) {
-		const { outputs, promptTokenIds } = await one(prompt, greedy);
-		const { decode } = llm.tokenizer;
-		const { text, tokenIds } = outputs[0];
-		assert.equal(
-			decode(promptTokenIds) + text,
-			decode([...promptTokenIds, ...tokenIds]),
-		);
+	for (const tokenizer of ["qwen2", "llama2", "llama3", "gemma"]) {
+		await using other = await loadText({}, await textFiles(tokenizer));
+		for (const prompt of ["Once", "日本", "a\u{1F600}b", " leading"]) {
+			const [result] = await other.generate(prompt, greedy);
+			const { decode } = other.tokenizer;
+			const { outputs, promptTokenIds } = result;
+			const { text, tokenIds } = outputs[0];
+			assert.equal(
+				decode(promptTokenIds) + text,
+				decode([...promptTokenIds, ...tokenIds]),
+				tokenizer,
+			);
+		}
+	}
+});
+
+test("a text gets the tokenizer's BOS, a rendered chat brings its own", async () => {
+	const files = await textFiles("llama3");
+	const template = `{{ bos_token }}${CHAT_TEMPLATE}`;
+	const config = JSON.parse(
+		new TextDecoder().decode(files.get("tokenizer_config.json")),
+	);
+	files.set(
+		"tokenizer_config.json",
+		json({ ...config, chat_template: template }),
+	);
+	await using llama = await loadText({}, files);
+	const { bosTokenId } = llama.tokenizer;
+	assert.notEqual(bosTokenId, undefined);
+	const [plain] = await llama.generate("Hi", greedy);
+	const [chat] = await llama.chat([{ role: "user", content: "Hi" }], greedy);
+	for (const { promptTokenIds } of [plain, chat]) {
+		assert.equal(promptTokenIds[0], bosTokenId);
+		assert.equal(promptTokenIds.filter((id) => id === bosTokenId).length, 1);
 	}
 });
 
@@ -198,6 +225,10 @@ test("a signal ends generate and stream with its reason, at once and later", asy
 		await assert.rejects(call, reason);
 		assertIdle();
 	}
+	const { signal: quiet } = new AbortController();
+	await llm.generate(["a", "b"], greedy, { signal: quiet });
+	await drain(llm.stream("a", greedy, { signal: quiet }));
+	assert.equal(getEventListeners(quiet, "abort").length, 0, "none is left");
 	const controller = new AbortController();
 	await assert.rejects(
 		llm.generate(
@@ -588,13 +619,30 @@ test("without parameters the model's own advice holds, with any it does not", as
 	);
 	const [c] = await advised.generate("Hi", { temperature: 0, ignoreEos: true });
 	assert.equal(c.outputs[0].tokenIds.length, 16);
-	const eos = await advised.generate(
-		["x", "x", "x"],
-		[900, 901, EOS].map((id) => forced(id)),
+	files.set("config.json", json({ ...TEXT_CONFIG, eos_token_id: 899 }));
+	await using many = await loadText({}, files);
+	const eos = await many.generate(
+		["x", "x", "x", "x"],
+		[900, 901, 899, EOS].map((id) => forced(id)),
 	);
 	for (const { outputs } of eos) {
 		assert.equal(outputs[0].tokenIds.length, 1, "every way to end is heeded");
 		assert.equal(outputs[0].finishReason, "stop");
+	}
+});
+
+test("a step can decode every running sequence, chunked prefill or not", async () => {
+	for (const enableChunkedPrefill of [true, false]) {
+		await using wide = await loadText({
+			enableChunkedPrefill,
+			maxNumSeqs: 300,
+			maxModelLen: 100,
+		});
+		const prompts = Array.from({ length: 300 }, (_, i) => ({
+			promptTokenIds: [i],
+		}));
+		await wide.generate(prompts, { ...greedy, maxTokens: 3 });
+		assert.equal(wide.stats().numSteps, 3);
 	}
 });
 

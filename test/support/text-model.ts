@@ -8,7 +8,7 @@ import { dummyWeights } from "../../src/weights/dummy.ts";
 import { fileMap, type ModelFiles } from "../../src/weights/source.ts";
 import { type TensorToWrite, writeSafetensors } from "./safetensors-writer.ts";
 
-const TOKENIZER = new URL("../golden/tokenizers/qwen2/", import.meta.url);
+const TOKENIZERS = new URL("../golden/tokenizers/", import.meta.url);
 
 /** <|im_end|> of the tokenizer. */
 export const EOS = 902;
@@ -39,10 +39,8 @@ export const json = (value: unknown): Uint8Array =>
 	new TextEncoder().encode(JSON.stringify(value));
 
 /** The tensors of a config, small seeded numbers in f32. */
-export async function textTensors(
-	config: object = TEXT_CONFIG,
-): Promise<Record<string, TensorToWrite>> {
-	const shapes = weightsOf(buildProgram(parseModelConfig(config))).flatMap(
+export async function textTensors(): Promise<Record<string, TensorToWrite>> {
+	const shapes = weightsOf(buildProgram(parseModelConfig(TEXT_CONFIG))).flatMap(
 		({ parts, shape }) =>
 			parts.map(({ tensor, rows }) => ({
 				name: tensor,
@@ -59,15 +57,15 @@ export async function textTensors(
 	return tensors;
 }
 
-/** Every file of the model, to be changed by the caller. */
-export async function textFiles(config: object = TEXT_CONFIG): Promise<Files> {
+/** Every file of the model, to be changed by the caller. `tokenizer`: a folder of the golden tokenizers. */
+export async function textFiles(tokenizer = "qwen2"): Promise<Files> {
 	const read = (name: string) =>
-		new Uint8Array(readFileSync(new URL(name, TOKENIZER)));
+		new Uint8Array(readFileSync(new URL(`${tokenizer}/${name}`, TOKENIZERS)));
 	const tokenizerConfig = JSON.parse(
 		new TextDecoder().decode(read("tokenizer_config.json")),
 	);
 	return new Map([
-		["config.json", json(config)],
+		["config.json", json(TEXT_CONFIG)],
 		["model.safetensors", writeSafetensors(await textTensors())],
 		["tokenizer.json", read("tokenizer.json")],
 		[
