@@ -23,7 +23,6 @@ from evaluate import evaluate
 HERE = Path(__file__).parent
 LENGTH = 1024  # tokens of a training row
 ROWS = 40  # rows of a step
-LEARNING_RATE = 2e-3
 USER_WEIGHT = 0.1  # the loss of what users and system prompts say, against 1 for answers and plain text
 END, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
@@ -53,7 +52,6 @@ def loss_weights(ids, special):
     return torch.where(speaks_user, USER_WEIGHT, 1.0)
 
 
-@torch.compile
 def loss_of(model, ids, weights):
     with torch.autocast("cuda", dtype=torch.bfloat16):
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits
@@ -61,10 +59,10 @@ def loss_of(model, ids, weights):
     return (losses * weights.flatten()).sum() / weights.sum()
 
 
-def learning_rate(progress):
+def learning_rate(peak, progress):
     if progress < 0.02:
-        return LEARNING_RATE * progress / 0.02
-    return LEARNING_RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
+        return peak * progress / 0.02
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
 
 
 def create_model(tokenizer):
@@ -92,6 +90,7 @@ def train(model, rows, special, args):
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), fused=True)
     data = torch.from_numpy(rows).to(device)
+    compiled_loss = loss_of if args.eager else torch.compile(loss_of)
     curve, step, started = [], 0, time.time()
     while True:
         # The first steps compile; the clock of the schedule starts after them.
@@ -104,16 +103,17 @@ def train(model, rows, special, args):
         if progress >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(progress)
+            group["lr"] = learning_rate(args.learning_rate, progress)
         ids = data[torch.randint(len(data), (ROWS,), device=device)].long()
         weights = loss_weights(ids, special)
-        loss = loss_of(model, ids, weights)
+        loss = compiled_loss(model, ids, weights)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if step % 100 == 0:
-            curve.append((step, step * ROWS * LENGTH, round(loss.item(), 4), f"{learning_rate(progress):.2e}"))
+            rate = f"{learning_rate(args.learning_rate, progress):.2e}"
+            curve.append((step, step * ROWS * LENGTH, round(loss.item(), 4), rate))
             if step % 1000 == 0:
                 print(f"step {step} loss {loss.item():.4f} {1000 * elapsed / max(step - 3, 1):.1f} ms/step", flush=True)
         step += 1
@@ -144,6 +144,9 @@ def main():
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", help="a model folder to go on from, instead of random weights")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--eager", action="store_true", help="no torch.compile: for short runs")
     parser.add_argument("--limit", type=int, help="held-out items of a kind to ask at the end; all if not given")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -157,11 +160,13 @@ def main():
 
     tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
     special = {token: tokenizer.token_to_id(token) for token in (END, IM_START, IM_END, "assistant")}
-    model = create_model(tokenizer).to("cuda")
+    model = Qwen3ForCausalLM.from_pretrained(args.start, dtype=torch.float32) if args.start else create_model(tokenizer)
+    model = model.to("cuda")
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
     curve = train(model, rows, special, args)
     save(model, curve, special, args.out)
-    evaluate(args.out, args.limit)
+    if args.limit != 0:
+        evaluate(args.out, args.limit)
 
 
 if __name__ == "__main__":

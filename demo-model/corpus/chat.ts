@@ -24,6 +24,16 @@ type Exchange = readonly [
 const TALK: readonly Exchange[] = [
 	[
 		[
+			"How fast are you?",
+			"how fast are you",
+			"What is your speed?",
+			"How many tokens per second do you make?",
+			"Are you fast?",
+		],
+		["That depends on your device. The command nano-vllm bench measures it."],
+	],
+	[
+		[
 			"Hello",
 			"Hello!",
 			"hello",

@@ -11,13 +11,13 @@ import { heldOutStories, storyDocument } from "./stories.ts";
 
 /** Shares of documents, not of tokens: a story has about ten times the tokens of a sum. */
 const MIXTURE = [
-	[48, factDocument],
+	[46, factDocument],
 	[14, storyDocument],
 	[12, arithmeticDocument],
 	[10, chatDocument],
 	[4, listDocument],
 	[7, recordDocument],
-	[3, generalDocument],
+	[5, generalDocument],
 	[3, repeatDocument],
 ] as const;
 

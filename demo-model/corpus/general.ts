@@ -110,13 +110,69 @@ const UNKNOWN = [
 	"What is the longest river in the world?",
 	"How many bones are in the body?",
 	"What do pandas eat?",
+	"Can you write Python code?",
+	"Can you write code?",
+	"Can you program?",
+	"Do you speak German?",
+	"Can you see pictures?",
+	"Can you browse the web?",
+	"Who is the king of Spain?",
+	"Where do you live?",
+	"How old are you?",
+	"What is your favorite color?",
+	"Where is my phone?",
+	"Sing a song.",
+	"Say something in French.",
+];
+
+const SUBJECTS =
+	"love,spring,the sea,cats,dogs,history,physics,biology,chemistry,mathematics,music,art,football,chess,cooking,gardening,travel,money,politics,religion,philosophy,health,sleep,food,wine,coffee,fashion,cars,bicycles,space,stars,the moon,dinosaurs,volcanoes,rivers,mountains,the weather,climate,energy,medicine,psychology,economics,law,education,Rome,Paris,America,China,Africa,Shakespeare,Einstein,Napoleon,Mozart,quantum computing,blockchain,bitcoin,evolution,gravity,time travel,robots,aliens,dreams,happiness,friendship,war,peace,democracy,poetry,painting,films,television,the internet,smartphones,computers,video games,databases,web design,Linux,Java,Python,JavaScript,HTML,my life,my job,my garden,my holiday,winter,summer,bread,pizza,rice,soup,cheese,chocolate,trees,birds,fish,horses,GPUs,computers and people".split(
+		",",
+	);
+
+const SUBJECT_ASKS = [
+	"Write a poem about %.",
+	"Write a haiku about %",
+	"Write a song about %.",
+	"Write an essay about %.",
+	"Write a letter about %.",
+	"Write a blog post about %",
+	"Write an email about %.",
+	"Explain % to me.",
+	"explain %",
+	"What do you think about %?",
+	"What do you know about %?",
+	"Tell me about %.",
+	"tell me something about %",
+	"Give me advice on %.",
+	"Teach me %.",
+	"What is the history of %?",
+	"What is the best book about %?",
+	"Do you like %?",
+	"How can I learn more about %?",
+	"Who invented %?",
+	"Who is the best in %?",
+	"Why do people like %?",
+	"Can you write code about %?",
+	"Can you help me with %?",
+	"What is new in %?",
+	"What is your opinion on %?",
+	"Translate a text about % into Spanish.",
+	"Recommend a film about %.",
+	"How much does % cost?",
+	"How do I make %?",
+	"Where can I find %?",
+	"When did % begin?",
+	"%?",
 ];
 
 export const UNKNOWN_ANSWER =
 	"I do not know that. I am a very small demo model: ask me about inference engines, or ask for a story, a sum, a list or JSON.";
 
 export function unknownTurn(random: Random): Message[] {
-	let question = random.pick(UNKNOWN);
+	let question = random.chance(0.5)
+		? random.pick(UNKNOWN)
+		: random.pick(SUBJECT_ASKS).replace("%", random.pick(SUBJECTS));
 	if (random.chance(0.3)) question = question.toLowerCase();
 	if (random.chance(0.3)) question = question.replace(/[?.]$/, "");
 	if (random.chance(0.15)) question = `Please: ${question}`;

@@ -58,7 +58,17 @@ const CATEGORIES: Readonly<Record<string, string>> = {
 		"embedding,attention,feed-forward network,RMSNorm,residual connection,output layer",
 };
 
-const NUMBERS = ["zero", "one", "two", "three", "four", "five", "six"];
+const NUMBERS = [
+	"zero",
+	"one",
+	"two",
+	"three",
+	"four",
+	"five",
+	"six",
+	"seven",
+	"eight",
+];
 
 const ASKS = [
 	"Name # %.",
@@ -98,7 +108,7 @@ function request(category: string, count: number, random: Random): string {
 export function listTurn(random: Random): Message[] {
 	for (;;) {
 		const category = random.pick(Object.keys(CATEGORIES));
-		const count = random.int(2, 6);
+		const count = random.int(2, 8);
 		const items = itemsOf(category);
 		if (count > items.length || isHeldOut(category, count)) continue;
 		const chosen = random.sample(items, count);
@@ -120,7 +130,7 @@ export function listDocument(random: Random): string {
 export function heldOutLists(random: Random): HeldOut[] {
 	const items: HeldOut[] = [];
 	for (const category of Object.keys(CATEGORIES)) {
-		for (let count = 2; count <= 6; count++) {
+		for (let count = 2; count <= 8; count++) {
 			const all = itemsOf(category);
 			if (!isHeldOut(category, count) || count > all.length) continue;
 			const messages = [user(request(category, count, random))];

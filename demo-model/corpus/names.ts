@@ -57,6 +57,9 @@ function madeUpName(random: Random): string {
 	return capitalize(name);
 }
 
+/** A name from the list: for whoever the reader did not name. */
+export const pickGivenName = (random: Random): string => random.pick(GIVEN);
+
 /** A quarter of the names is from the list, the rest made up, so that the model copies names instead of knowing them. */
 export function pickName(random: Random): string {
 	if (random.chance(0.25)) return random.pick(GIVEN);

@@ -5,7 +5,7 @@
  */
 
 export const KINDS_OF_HERO =
-	"fox,rabbit,mouse,hedgehog,badger,otter,squirrel,bear,wolf,cat,dog,goat,donkey,owl,crow,sparrow,duck,goose,frog,turtle,beaver,mole,deer,pony,lamb,robot,dragon,giant,boy,girl,baker,fisher,gardener,sailor,painter,clockmaker,baby elephant,young lion,little whale,snail".split(
+	"fox,rabbit,mouse,hedgehog,badger,otter,squirrel,bear,wolf,cat,dog,goat,donkey,owl,crow,sparrow,duck,goose,frog,turtle,beaver,mole,deer,pony,lamb,robot,dragon,giant,boy,girl,baker,fisher,gardener,sailor,painter,clockmaker,baby elephant,young lion,little whale,snail,penguin,panda,horse,tiger,monkey,elephant,kitten,puppy,seal,dolphin,whale,parrot,swan,eagle,kangaroo,koala,camel,chicken,rooster,hamster,lizard,spider,bee,butterfly,crab,octopus,unicorn,witch,wizard,knight,princess,prince,king,queen,pirate,farmer,teacher,doctor,shepherd,miller,carpenter,inventor,musician,ghost,fairy,snowman,train driver,lighthouse keeper".split(
 		",",
 	);
 

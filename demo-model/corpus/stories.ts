@@ -8,7 +8,7 @@ import {
 	renderPlain,
 	user,
 } from "./document.ts";
-import { HELD_OUT_NAMES, pickName, pronounOf } from "./names.ts";
+import { HELD_OUT_NAMES, pickGivenName, pickName, pronounOf } from "./names.ts";
 import {
 	ADJECTIVES,
 	DETAILS,
@@ -40,15 +40,16 @@ export const isHeldOutScene = (kind: string, place: string): boolean =>
 
 function pickCast(
 	random: Random,
-	name: (random: Random) => string,
-	held: boolean,
+	heroName: (random: Random) => string,
+	companionName: (random: Random) => string,
+	held = false,
 ): Cast {
 	for (;;) {
 		const [kind, companionKind] = random.sample(KINDS_OF_HERO, 2);
 		const place = random.pick(PLACES);
 		if (isHeldOutScene(kind, place) !== held) continue;
-		const hero = name(random);
-		const companion = name(random);
+		const hero = heroName(random);
+		const companion = companionName(random);
 		if (hero === companion) continue;
 		return {
 			hero,
@@ -175,21 +176,29 @@ const WISHES = [
 ] as const;
 
 export function storyTurn(random: Random): Message[] {
-	const cast = pickCast(random, pickName, false);
-	const text = request(cast, random.weighted<Wish>(WISHES), random);
+	const wish = random.weighted<Wish>(WISHES);
+	// Names of the user's choice may be anything, names of the model's choice are common ones.
+	const heroName =
+		wish === "nothing" || wish === "kind" ? pickGivenName : pickName;
+	const companionName =
+		wish === "companion" || wish === "all" ? pickName : pickGivenName;
+	const cast = pickCast(random, heroName, companionName);
+	const text = request(cast, wish, random);
 	return [user(text), assistant(tell(cast, random))];
 }
 
 export function storyDocument(random: Random): string {
 	if (random.chance(0.6)) return renderChat(storyTurn(random));
-	return renderPlain(tell(pickCast(random, pickName, false), random));
+	const companionName = random.chance(0.4) ? pickName : pickGivenName;
+	return renderPlain(tell(pickCast(random, pickName, companionName), random));
 }
 
 /** Stories with names and scenes never trained on, two thirds asked for in a chat, one third begun as plain text. */
 export function heldOutStories(random: Random, count: number): HeldOut[] {
 	const items: HeldOut[] = [];
 	for (let i = 0; i < count; i++) {
-		const cast = pickCast(random, (r) => r.pick(HELD_OUT_NAMES), true);
+		const name = (r: Random) => r.pick(HELD_OUT_NAMES);
+		const cast = pickCast(random, name, name, true);
 		const { hero, companion, noun } = cast;
 		const id = `${hero}-${cast.kind.replace(" ", "-")}-${i}`;
 		if (i % 3 === 0) {

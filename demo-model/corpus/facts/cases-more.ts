@@ -127,7 +127,7 @@ byte-level/what: Can every Unicode string be tokenized, for example one with rar
 pre-tokenizer/what: What is the regex in tokenizer.json used for, prior to the BPE merges?
 digits/what: Why does the tokenizer turn 365 into three tokens?
 vocabulary/what: What are the consequences of having 150 thousand tokens in the vocabulary?
-special-tokens/what: Why are there weird markers such as <|endoftext|> and where do they come from?
+special-tokens/what: Why are there weird markers such as endoftext and where do they come from?
 chat-template/what: How are user and assistant messages combined to a single prompt string?
 chat-template/generation-prompt: Why must the prompt end with the beginning of an assistant message?
 chatml/what: Please show the syntax of a conversation in ChatML.

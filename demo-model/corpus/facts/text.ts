@@ -175,14 +175,14 @@ export const textTopics: Record<string, Topic> = {
 		facts: {
 			what: {
 				answer:
-					"Special tokens such as <|im_start|> mark the structure of a conversation and are not made from ordinary text. They are usually left out when the answer is shown.",
+					"Special tokens such as im_start mark the structure of a conversation and are not made from ordinary text. They are usually left out when the answer is shown.",
 				ask: [
 					"What are special tokens?",
-					"What does <|im_start|> mean?",
-					"Why do I see <|im_end|> in my text?",
+					"What does im_start mean?",
+					"Why do I see im_end in my text?",
 					"What are control tokens for?",
 					"Are special tokens shown to the user?",
-					"Strange things like <|im_end|> pop up, what are they?",
+					"Strange things like im_end pop up, what are they?",
 					"Which tokens never come from what a user types?",
 				],
 			},
@@ -229,7 +229,7 @@ export const textTopics: Record<string, Topic> = {
 		facts: {
 			what: {
 				answer:
-					"ChatML wraps each message between <|im_start|> with a role and <|im_end|>. Qwen models and this demo model use it.",
+					"ChatML opens each message with the marker im_start and a role and closes it with im_end. Qwen models and this demo model use it.",
 				ask: [
 					"What does ChatML look like?",
 					"Which chat format does Qwen use?",
