@@ -57,7 +57,7 @@ function collect(input: SamplingParamsInput, withText = true) {
 		},
 	});
 	const seqs = Array.from({ length: params.n }, (_, index) =>
-		makeSequence([1, 2, 3], input, { index }),
+		makeSequence([1, 2, 3], {}, { index }),
 	);
 	return {
 		sink,
