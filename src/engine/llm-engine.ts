@@ -229,7 +229,7 @@ export class LlmEngine {
 			this.#scheduler.checkIntegrity();
 		} catch (cause) {
 			await flight?.output.catch(() => {});
-			this.#closed = asNanoVllmError(cause);
+			this.#closed = asNanoVllmError(cause, "a step failed");
 			this.#failAll(this.#closed);
 		} finally {
 			this.#loop = null;
@@ -318,7 +318,7 @@ export class LlmEngine {
 		try {
 			hand(request.sink, request);
 		} catch (cause) {
-			this.#fail(seq, asNanoVllmError(cause));
+			this.#fail(seq, asNanoVllmError(cause, "a request's listener failed"));
 			return;
 		}
 		if (seq.isFinished) this.#finished(request, seq);
@@ -385,10 +385,10 @@ function unsampleable(reason: "nan" | "forbidden"): NanoVllmError {
 			);
 }
 
-function asNanoVllmError(cause: unknown): NanoVllmError {
+function asNanoVllmError(cause: unknown, what: string): NanoVllmError {
 	if (cause instanceof NanoVllmError) return cause;
 	const message = cause instanceof Error ? cause.message : String(cause);
-	return new NanoVllmError("backend_failed", `a step failed: ${message}`, {
+	return new NanoVllmError("backend_failed", `${what}: ${message}`, {
 		cause,
 	});
 }

@@ -133,8 +133,13 @@ function parseRope(json: Json): RopeConfig {
 function parseSlidingWindows(json: Json, numLayers: number): (number | null)[] {
 	const types = parseLayerTypes(json, numLayers);
 	const window = json.sliding_window ?? null;
-	const off = window === null || json.use_sliding_window === false;
-	if (off) return new Array(numLayers).fill(null);
+	// A Qwen config names a window it does not use unless it says so; others use the window they name.
+	const isQwen = String((json.architectures as unknown[])?.[0]).startsWith(
+		"Qwen",
+	);
+	const isUsed = json.use_sliding_window ?? !isQwen;
+	if (window === null || isUsed === false)
+		return new Array(numLayers).fill(null);
 	const length = size(json, "sliding_window", MAX_CONTEXT);
 	if (types !== null)
 		return types.map((t) => (t === "sliding_attention" ? length : null));

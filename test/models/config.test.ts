@@ -143,6 +143,18 @@ test("rope: spellings and scaling", () => {
 	);
 });
 
+test("a window without a flag: a Qwen config does not use it, another architecture's does", () => {
+	const changes = {
+		num_hidden_layers: 1,
+		sliding_window: 32,
+		max_window_layers: 0,
+		use_sliding_window: undefined,
+	};
+	assert.deepEqual(parse(changes).slidingWindows, [null]);
+	const mistral = { ...changes, architectures: ["MistralForCausalLM"] };
+	assert.deepEqual(parse(mistral).slidingWindows, [32]);
+});
+
 test("sliding windows: by flag and first layer, or by layer types", () => {
 	const windows = (changes: object) =>
 		parse({ num_hidden_layers: 4, use_sliding_window: true, ...changes })
