@@ -15,7 +15,6 @@ import { writeStep } from "../src/backends/cpu/step.ts";
 import { loadPlatform } from "../src/platform/detect.ts";
 import {
 	attentionCase,
-	fillCase,
 	type KernelCase,
 	LINEAR_SHAPES,
 	layOutCase,
@@ -28,6 +27,7 @@ import {
 	measureCeilings,
 	READ_BYTES,
 } from "./cpu-kernels/ceilings.ts";
+import { fillCase } from "./cpu-kernels/fill.ts";
 import { stepOf } from "./cpu-kernels/step.ts";
 import { bestMs, startThreads } from "./cpu-kernels/threads.ts";
 
@@ -125,7 +125,11 @@ function chosenCases(): KernelCase[] {
 		for (const format of formats)
 			for (const shape of LINEAR_SHAPES)
 				for (const count of tokens)
-					if (shapes.includes(shape.name) && count <= shape.maxTokens)
+					if (
+						shapes.includes(shape.name) &&
+						count <= shape.maxTokens &&
+						!(format === "q4_0" && shape.keeps8Bits)
+					)
 						chosen.push(linearCase(shape, format, count));
 	if (kinds.includes("attention"))
 		chosen.push(

@@ -1,17 +1,10 @@
-/** What bench/kernels.ts times: small programs of one kind of op, laid out and filled as the backend would. */
+/** What bench/kernels.ts times: small programs of one kind of op, laid out as the backend would. */
 import {
-	depthOf,
 	FORMATS,
-	isQuantized,
 	PANEL_COLUMNS,
 	type WeightFormat,
 } from "../../src/backends/cpu/format.ts";
-import type { Kernels } from "../../src/backends/cpu/kernels.ts";
-import {
-	type Layout,
-	layOut,
-	type PackedMatrix,
-} from "../../src/backends/cpu/plan.ts";
+import { type Layout, layOut } from "../../src/backends/cpu/plan.ts";
 import type {
 	Activation,
 	Heads,
@@ -50,25 +43,33 @@ export interface LinearShape {
 	readonly rows: number;
 	/** Tokens a step brings at most. */
 	readonly maxTokens: number;
+	/** With q4_0, this one is q8_0 all the same. */
+	readonly keeps8Bits: boolean;
 }
 
 /** Qwen3-0.6B's. The output head never sees more rows at once than it makes logits for. */
 export const LINEAR_SHAPES: readonly LinearShape[] = [
-	shape("qkv", "normLinear", 1024, 4096),
-	shape("o", "linearAdd", 2048, 1024),
-	shape("gate_up", "normGatedLinear", 1024, 6144),
-	shape("down", "linearAdd", 3072, 1024),
-	shape("lm_head", "normLinear", 1024, 151_936, 64),
+	layerShape("qkv", "normLinear", 1024, 4096),
+	layerShape("o", "linearAdd", 2048, 1024),
+	layerShape("gate_up", "normGatedLinear", 1024, 6144),
+	layerShape("down", "linearAdd", 3072, 1024),
+	{
+		name: "lm_head",
+		op: "normLinear",
+		columns: 1024,
+		rows: 151_936,
+		maxTokens: 64,
+		keeps8Bits: true,
+	},
 ];
 
-function shape(
+function layerShape(
 	name: string,
 	op: LinearShape["op"],
 	columns: number,
 	rows: number,
-	maxTokens = 4096,
 ): LinearShape {
-	return { name, op, columns, rows, maxTokens };
+	return { name, op, columns, rows, maxTokens: 4096, keeps8Bits: false };
 }
 
 const HEADS: Heads = { numHeads: 16, numKvHeads: 8, headDim: 128 };
@@ -207,97 +208,6 @@ export function layOutCase(
 		numThreads,
 		formatOf: () => one.format,
 	});
-}
-
-/** Every matrix, vector, activation and cached key with ordinary values. */
-export function fillCase(
-	one: KernelCase,
-	{ plan, matrices, vectors, staging, kvCacheBytes }: Layout,
-	kernels: Kernels,
-	memory: WebAssembly.Memory,
-): void {
-	for (const packed of matrices) fillMatrix(packed, staging, kernels, memory);
-	for (const { weight, address } of vectors.values())
-		new Float32Array(memory.buffer, address, weight.shape[0]).fill(1);
-	const values = (address: number, count: number) => {
-		const array = new Float32Array(memory.buffer, address, count);
-		for (let i = 0; i < count; i++) array[i] = noise(i);
-	};
-	for (const task of plan.tasks) {
-		if (task.kind === "linear") values(task.input, task.width * one.numTokens);
-		else if (task.kind === "sample")
-			values(task.linear.input, task.linear.width * one.numTokens);
-		else if (task.kind === "attention")
-			values(task.qkv, task.width * one.numTokens);
-	}
-	const caches = plan.tasks.filter((task) => task.kind === "attention");
-	const cacheBytes = kvCacheBytes / Math.max(1, caches.length);
-	for (const { cache } of caches)
-		spread(new Uint16Array(memory.buffer, cache, cacheBytes / 2), halfBits);
-}
-
-/** The first panels are packed from noise, the others are copies. */
-function fillMatrix(
-	{ format, weight, address, depth, panelBytes }: PackedMatrix,
-	staging: number,
-	kernels: Kernels,
-	memory: WebAssembly.Memory,
-): void {
-	const [rows, columns] = weight.shape;
-	const numPanels = Math.ceil(rows / PANEL_COLUMNS);
-	const is16 = format === "f16" || format === "bf16";
-	const first = Math.min(8, numPanels);
-	const width = isQuantized(format)
-		? depthOf(format, columns) * FORMATS[format].blockColumns
-		: columns;
-	const count = first * PANEL_COLUMNS * width;
-	if (is16) {
-		const bitsOf = format === "f16" ? halfBits : bfloatBits;
-		spread(new Uint16Array(memory.buffer, staging, count), bitsOf);
-	} else {
-		const array = new Float32Array(memory.buffer, staging, count);
-		for (let i = 0; i < count; i++) array[i] = noise(i);
-	}
-	const { id } = FORMATS[format];
-	const rowBytes = width * (is16 ? 2 : 4);
-	const numRows = first * PANEL_COLUMNS;
-	kernels.pack_rows(
-		id,
-		staging,
-		rowBytes,
-		numRows,
-		0,
-		depth,
-		address,
-		panelBytes,
-		1,
-	);
-	const all = new Uint8Array(memory.buffer, address, numPanels * panelBytes);
-	for (let done = first * panelBytes; done < all.length; done *= 2)
-		all.copyWithin(done, 0, Math.min(done, all.length - done));
-}
-
-/** −1..1, the same for the same index. */
-function noise(i: number): number {
-	let h = Math.imul(i + 1, 0x9e3779b1);
-	h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-	return ((h ^ (h >>> 13)) >> 8) / 2 ** 23;
-}
-
-/** A sign, an exponent a little below 1's, and any fraction. */
-const halfBits = (i: number) => bitsOf(i, 0x2800, 0x0fff);
-const bfloatBits = (i: number) => bitsOf(i, 0x3d80, 0x01ff);
-
-function bitsOf(i: number, base: number, mask: number): number {
-	const h = (noise(i) * 2 ** 23) | 0;
-	return (h & 0x8000) | (base + (h & mask));
-}
-
-function spread(target: Uint16Array, bitsAt: (i: number) => number): void {
-	const made = Math.min(target.length, 2 ** 16);
-	for (let i = 0; i < made; i++) target[i] = bitsAt(i);
-	for (let done = made; done < target.length; done *= 2)
-		target.copyWithin(done, 0, Math.min(done, target.length - done));
 }
 
 function bytesPerWeight(format: WeightFormat): number {

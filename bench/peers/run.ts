@@ -1,5 +1,5 @@
 /**
- * Our CPU backend beside llama.cpp: same machine, same threads, same shapes, in turn. Needs `npm ci` in bench/peers once.
+ * Our CPU backend beside llama.cpp: same machine, same threads, same shapes, in turn. Needs `npm ci` in bench/peers once (Linux).
  *   node bench/peers/run.ts [--threads 2] [--rounds 3] [--only q8_0,q4_0,bf16] [--measure prefill,decode,streams]
  *     [--skip-peer | --skip-ours] [--no-wasm-revectorize] [--dir DIR for GGUF files] [--json FILE] [--record] [--tiny]
  * prefill: a prompt of 512 tokens; decode: 127 tokens after it; streams: 16 prompts of 128 tokens, then 63 tokens each, all at
