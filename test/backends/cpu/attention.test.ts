@@ -4,13 +4,8 @@ import { test } from "node:test";
 import type { TensorDtype } from "../../../src/backends/backend.ts";
 import { FORMATS } from "../../../src/backends/cpu/format.ts";
 import { paddedHead, tilesScratch } from "../../../src/backends/cpu/plan.ts";
-import {
-	assertClose,
-	eachBuild,
-	type Room,
-	randomSource,
-	stored,
-} from "./kernel-room.ts";
+import { randomSource } from "../../support/random.ts";
+import { assertClose, eachBuild, type Room, stored } from "./kernel-room.ts";
 
 type AttentionKernel = "attend" | "attend_tiles";
 const ATTENTION_KERNELS = (["attend", "attend_tiles"] as const).flatMap(

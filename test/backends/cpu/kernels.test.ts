@@ -9,13 +9,13 @@ import {
 	PANEL_COLUMNS,
 	type WeightFormat,
 } from "../../../src/backends/cpu/format.ts";
+import { randomSource } from "../../support/random.ts";
 import {
 	assertClose,
 	eachBuild,
 	type PackedWeights,
 	packWeights,
 	type Room,
-	randomSource,
 	stored,
 } from "./kernel-room.ts";
 import { BLOCK, quantizeRow } from "./plain-quantization.ts";

@@ -2,13 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FORMATS, PANEL_COLUMNS } from "../../../src/backends/cpu/format.ts";
-import {
-	eachBuild,
-	packWeights,
-	type RandomSource,
-	type Room,
-	randomSource,
-} from "./kernel-room.ts";
+import { type RandomSource, randomSource } from "../../support/random.ts";
+import { eachBuild, packWeights, type Room } from "./kernel-room.ts";
 import {
 	BLOCK,
 	type QuantizedFormat,

@@ -16,12 +16,8 @@ import {
 	logSumExp,
 	sampleRow,
 } from "../../../src/backends/reference/sample.ts";
-import {
-	eachBuild,
-	type RandomSource,
-	type Room,
-	randomSource,
-} from "./kernel-room.ts";
+import { type RandomSource, randomSource } from "../../support/random.ts";
+import { eachBuild, type Room } from "./kernel-room.ts";
 
 interface Row {
 	readonly logits: Float32Array;

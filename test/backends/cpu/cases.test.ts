@@ -1,0 +1,57 @@
+/** The CPU backend against the reference, over the cases every backend must pass: each type of weights and cache, each number of threads. */
+import {
+	type CpuOptions,
+	createCpuBackend,
+} from "../../../src/backends/cpu/backend.ts";
+import { platform } from "../../../src/platform/node.ts";
+import { runBackendCases } from "../../support/backend-cases.ts";
+import { quantizedSource } from "./plain-quantization.ts";
+
+const cpu = (options: Partial<CpuOptions>) => () =>
+	createCpuBackend({
+		platform,
+		threads: 2,
+		quantization: null,
+		dtype: "auto",
+		revectorize: true,
+		...options,
+	});
+
+runBackendCases("cpu", cpu({ threads: 3 }), [
+	{ weights: "f32", cache: "f32", atol: 2e-5, rtol: 2e-6 },
+]);
+runBackendCases("cpu, one thread", cpu({ threads: 1 }), [
+	{ weights: "bf16", cache: "f16", atol: 0.02, rtol: 0.002 },
+]);
+runBackendCases("cpu", cpu({}), [
+	{ weights: "f16", cache: "bf16", atol: 0.1, rtol: 0.01, models: "odd" },
+]);
+
+/** As the backend keeps embeddings and the output head. */
+const isVocabulary = (tensor: string) => /embed_tokens|lm_head/.test(tensor);
+
+runBackendCases("cpu", cpu({ quantization: "q8_0" }), [
+	{
+		weights: "bf16",
+		cache: "f32",
+		atol: 2e-3,
+		rtol: 2e-4,
+		label: "q8_0",
+		asUsed: (source) => quantizedSource(source, () => "q8_0"),
+	},
+]);
+runBackendCases("cpu", cpu({ quantization: "q4_0" }), [
+	{
+		weights: "f32",
+		cache: "f32",
+		// Activations are rounded to 8 bits here, and these models have outliers.
+		atol: 0.7,
+		rtol: 0.02,
+		models: "even",
+		label: "q4_0",
+		asUsed: (source) =>
+			quantizedSource(source, (tensor) =>
+				isVocabulary(tensor) ? "q8_0" : "q4_0",
+			),
+	},
+]);

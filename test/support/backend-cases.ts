@@ -1,0 +1,533 @@
+/**
+ * Cases any backend is held against the reference with: tiny random models of awkward sizes, steps of every mixture of decodes and
+ * prefill chunks over scattered blocks, complete logit vectors compared. Knows no concrete backend but the reference.
+ */
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import type {
+	Backend,
+	Executable,
+	Limits,
+	StepInput,
+	StepOutput,
+	TensorDtype,
+	WeightSource,
+} from "../../src/backends/backend.ts";
+import {
+	kvBytesPerToken,
+	type Program,
+	weightsOf,
+} from "../../src/backends/program.ts";
+import { referenceBackend } from "../../src/backends/reference/backend.ts";
+import { sampleRow } from "../../src/backends/reference/sample.ts";
+import { buildProgram } from "../../src/models/architectures.ts";
+import { parseModelConfig } from "../../src/models/config.ts";
+import {
+	float32ToBfloat16,
+	float32ToFloat16,
+	toFloat32,
+} from "../../src/weights/convert.ts";
+import { dummyWeights } from "../../src/weights/dummy.ts";
+import { StepWriter, type WrittenStep } from "./backend-steps.ts";
+
+/** Types of weights and cache, and how far from the reference a logprob may be with them: atol + rtol · |wanted|. */
+export interface BackendBounds {
+	readonly weights: TensorDtype;
+	readonly cache: TensorDtype;
+	readonly atol: number;
+	readonly rtol: number;
+	/** What the backend makes of the weights before it uses them, as another checkpoint: the reference reads that one. */
+	readonly asUsed?: (source: WeightSource) => WeightSource;
+	/** Only every second model, to save time: the first, third … or the second, fourth … */
+	readonly models?: "odd" | "even";
+	/** Said in the tests' names beside the types. */
+	readonly label?: string;
+}
+
+interface ModelCase {
+	readonly hidden: number;
+	readonly intermediate: number;
+	readonly layers: number;
+	readonly heads: number;
+	readonly kvHeads: number;
+	readonly headDim: number;
+	readonly vocab: number;
+	readonly blockSize: number;
+	readonly bias?: boolean;
+	readonly untied?: boolean;
+	/** Every second layer looks back only this far. */
+	readonly window?: number;
+}
+
+/** Sizes one under and over 4, 8, 16, 32, 64, 128; head sizes 2 to 128; groups 1 to 8. */
+const MODELS: readonly ModelCase[] = [
+	// biome-ignore-start format: a table
+	{
+		hidden: 1,
+		intermediate: 1,
+		layers: 1,
+		heads: 1,
+		kvHeads: 1,
+		headDim: 2,
+		vocab: 2,
+		blockSize: 1,
+	},
+	{
+		hidden: 7,
+		intermediate: 5,
+		layers: 2,
+		heads: 2,
+		kvHeads: 1,
+		headDim: 6,
+		vocab: 9,
+		blockSize: 3,
+	},
+	{
+		hidden: 9,
+		intermediate: 9,
+		layers: 2,
+		heads: 3,
+		kvHeads: 1,
+		headDim: 8,
+		vocab: 17,
+		blockSize: 3,
+		window: 4,
+	},
+	{
+		hidden: 31,
+		intermediate: 33,
+		layers: 2,
+		heads: 8,
+		kvHeads: 2,
+		headDim: 10,
+		vocab: 33,
+		blockSize: 16,
+		bias: true,
+		untied: true,
+	},
+	{
+		hidden: 33,
+		intermediate: 31,
+		layers: 2,
+		heads: 5,
+		kvHeads: 1,
+		headDim: 20,
+		vocab: 65,
+		blockSize: 1,
+	},
+	{
+		hidden: 65,
+		intermediate: 129,
+		layers: 2,
+		heads: 6,
+		kvHeads: 1,
+		headDim: 24,
+		vocab: 129,
+		blockSize: 16,
+		window: 33,
+		untied: true,
+	},
+	{
+		hidden: 64,
+		intermediate: 96,
+		layers: 2,
+		heads: 7,
+		kvHeads: 1,
+		headDim: 4,
+		vocab: 100,
+		blockSize: 3,
+		bias: true,
+	},
+	{
+		hidden: 32,
+		intermediate: 32,
+		layers: 1,
+		heads: 8,
+		kvHeads: 1,
+		headDim: 64,
+		vocab: 31,
+		blockSize: 16,
+		untied: true,
+	},
+	{
+		hidden: 129,
+		intermediate: 257,
+		layers: 3,
+		heads: 2,
+		kvHeads: 2,
+		headDim: 128,
+		vocab: 257,
+		blockSize: 16,
+	},
+	{
+		hidden: 40,
+		intermediate: 17,
+		layers: 2,
+		heads: 12,
+		kvHeads: 4,
+		headDim: 16,
+		vocab: 1025,
+		blockSize: 3,
+		bias: true,
+		window: 1,
+	},
+	// biome-ignore-end format: a table
+];
+
+/** Tokens of the steps of a case. */
+const STEP_SIZES = [130, 1, 33, 2, 31, 5, 3, 4];
+const LIMITS = { maxModelLen: 256, maxNumSeqs: 8, maxNumBatchedTokens: 130 };
+/** Of all sequences together, a few more than the steps have. */
+const NUM_TOKENS = 320;
+
+/**
+ * Registers a test per model and bounds. `name` is the backend's, for the tests' names. Under the first bounds each model's steps
+ * also run a second time, submitted ahead.
+ */
+export function runBackendCases(
+	name: string,
+	createBackend: () => Backend | Promise<Backend>,
+	bounds: readonly BackendBounds[],
+): void {
+	for (const bound of bounds) {
+		const { weights, cache, label } = bound;
+		const types = `${weights} weights${label ? ` as ${label}` : ""}, ${cache} cache`;
+		const ahead = bound === bounds[0];
+		for (const [index, model] of MODELS.entries()) {
+			if (bound.models === (index % 2 === 0 ? "even" : "odd")) continue;
+			test(`${name}, ${types}: ${describe(model)}`, async (t) => {
+				const backend = await createBackend();
+				await runCase(backend, model, bound, { seed: 100 + index, ahead, t });
+			});
+		}
+		test(`${name}, ${types}: rows whose logits are NaN fail, and say so`, async () => {
+			const backend = await createBackend();
+			await runNaNCase(backend, MODELS[5], bound);
+		});
+	}
+}
+
+async function runCase(
+	backend: Backend,
+	model: ModelCase,
+	bound: BackendBounds,
+	{ seed, ahead, t }: { seed: number; ahead: boolean; t: TestContext },
+): Promise<void> {
+	const program = programOf(model);
+	const source = () => checkpoint(program, bound.weights, seed);
+	const used = (bound.asUsed ?? ((it) => it))(source());
+	const limits = limitsOf(program, model);
+	const wanted = await referenceBackend.compile(program, used, {
+		limits,
+		kvCacheDtype: "auto",
+	});
+	const kvCacheDtype = bound.cache;
+	const compile = () =>
+		backend.compile(program, source(), { limits, kvCacheDtype });
+	const executable = await compile();
+	const numBlocks = Math.min(wanted.numBlocks, executable.numBlocks);
+	const steps = new StepWriter({ ...LIMITS, ...model, numBlocks, seed });
+	const history: { input: StepInput; output: StepOutput }[] = [];
+	let worst = 0;
+	try {
+		for (const numTokens of STEP_SIZES) {
+			const step = steps.next(numTokens);
+			const want = await wanted.submit(step.input);
+			const got = await submitAndScramble(executable, step.input);
+			const where = `step ${history.length} of ${numTokens} tokens`;
+			worst = Math.max(
+				worst,
+				compare(step, got, want, where, model.vocab, bound),
+			);
+			// Where the two disagree (two tokens nearly equal) nothing is carried.
+			steps.sampled(
+				Array.from(got.tokenIds, (id, r) =>
+					id === want.tokenIds[r] && !got.failedRows.has(r) ? id : null,
+				),
+			);
+			history.push({ input: step.input, output: got });
+		}
+	} finally {
+		await executable.close();
+	}
+	t.diagnostic(`largest difference of a logprob: ${worst.toExponential(1)}`);
+	if (ahead) await replayAhead(await compile(), history);
+}
+
+/** The same steps on a fresh executable, each submitted before the one before it is awaited, give the same bits. */
+async function replayAhead(
+	executable: Executable,
+	history: readonly { input: StepInput; output: StepOutput }[],
+): Promise<void> {
+	try {
+		let previous: Promise<StepOutput> | null = null;
+		for (const [i, { input }] of history.entries()) {
+			const next: Promise<StepOutput> = submitAndScramble(executable, input);
+			if (previous !== null) same(await previous, history[i - 1].output, i - 1);
+			previous = executable.overlaps ? next : null;
+			if (previous === null) same(await next, history[i].output, i);
+		}
+		if (previous !== null) {
+			const last = history.length - 1;
+			same(await previous, history[last].output, last);
+		}
+	} finally {
+		await executable.close();
+	}
+}
+
+function same(got: StepOutput, want: StepOutput, step: number): void {
+	assert.deepEqual(got, want, `step ${step}, submitted ahead`);
+}
+
+/** The arrays are the caller's again once submit returns: they are overwritten at once. */
+function submitAndScramble(
+	executable: Executable,
+	input: StepInput,
+): Promise<StepOutput> {
+	const copy = structuredClone(input);
+	const output = executable.submit(copy);
+	const arrays = [...Object.values(copy), ...Object.values(copy.sampling)];
+	for (const array of arrays) if (ArrayBuffer.isView(array)) scramble(array);
+	copy.numTokens = copy.numRows = copy.numSampleRows = copy.numSeqs = 0;
+	return output;
+}
+
+function scramble({ buffer, byteOffset, byteLength }: ArrayBufferView): void {
+	new Uint8Array(buffer, byteOffset, byteLength).fill(0x55);
+}
+
+async function runNaNCase(
+	backend: Backend,
+	model: ModelCase,
+	bound: BackendBounds,
+): Promise<void> {
+	const program = programOf(model);
+	const source = checkpoint(program, bound.weights, 1);
+	// As large as the type allows: the last norm's products overflow, with both signs.
+	const broken: WeightSource = {
+		...source,
+		async read(name, start, end) {
+			const bytes = await source.read(name, start, end);
+			if (name !== "model.norm.weight") return bytes;
+			return encode(new Float32Array(end - start).fill(3e38), "f32");
+		},
+		tensors: new Map(
+			Array.from(source.tensors, ([name, info]) => [
+				name,
+				name === "model.norm.weight"
+					? { ...info, dtype: "f32" as const }
+					: info,
+			]),
+		),
+	};
+	const executable = await backend.compile(program, broken, {
+		limits: limitsOf(program, model),
+		kvCacheDtype: bound.cache,
+	});
+	try {
+		const { numBlocks } = executable;
+		const steps = new StepWriter({ ...LIMITS, ...model, numBlocks, seed: 5 });
+		for (const numTokens of [33, 130, 1]) {
+			const { input } = steps.next(numTokens);
+			const output = await executable.submit(structuredClone(input));
+			const failed = Array.from({ length: input.numRows }, (_, r) => [
+				r,
+				"nan" as const,
+			]);
+			assert.deepEqual([...output.failedRows].sort(byRow), failed);
+			const { logprobs } = output;
+			assert.equal(logprobs?.tokenIds.length ?? 0, 0, "no entries for them");
+		}
+	} finally {
+		await executable.close();
+	}
+}
+
+const byRow = (a: [number, unknown], b: [number, unknown]) => a[0] - b[0];
+
+function describe(model: ModelCase): string {
+	const { hidden, intermediate, heads, kvHeads, headDim, vocab } = model;
+	const rest = [
+		model.bias ? ", bias" : "",
+		model.untied ? ", untied" : "",
+		model.window ? `, window ${model.window}` : "",
+	].join("");
+	return `${hidden} → ${intermediate}, ${heads}/${kvHeads} heads of ${headDim}, ${vocab} tokens, blocks of ${model.blockSize}${rest}`;
+}
+
+function programOf(model: ModelCase): Program {
+	return buildProgram(
+		parseModelConfig({
+			architectures: ["Qwen3ForCausalLM"],
+			vocab_size: model.vocab,
+			hidden_size: model.hidden,
+			intermediate_size: model.intermediate,
+			num_hidden_layers: model.layers,
+			num_attention_heads: model.heads,
+			num_key_value_heads: model.kvHeads,
+			head_dim: model.headDim,
+			max_position_embeddings: LIMITS.maxModelLen,
+			rope_theta: 10_000,
+			attention_bias: model.bias ?? false,
+			tie_word_embeddings: !model.untied,
+			sliding_window: model.window ?? null,
+			use_sliding_window: model.window !== undefined,
+			layer_types: Array.from({ length: model.layers }, (_, i) =>
+				i % 2 === 0 ? "sliding_attention" : "full_attention",
+			),
+		}),
+	);
+}
+
+function limitsOf(program: Program, { blockSize }: ModelCase): Limits {
+	const numBlocks = Math.ceil(NUM_TOKENS / blockSize) + 8;
+	// Room for this many blocks whatever the backend pads them to.
+	const kvCacheBytes = 16 * numBlocks * blockSize * kvBytesPerToken(program, 4);
+	return { ...LIMITS, blockSize, kvCacheBytes, memoryUtilization: 1 };
+}
+
+/** Dummy weights with outliers: every 101st element of a matrix is six times as large. */
+function checkpoint(
+	program: Program,
+	dtype: TensorDtype,
+	seed: number,
+): WeightSource {
+	const tensors = weightsOf(program).flatMap(({ parts, shape }) =>
+		parts.map(({ tensor, rows }) => ({
+			name: tensor,
+			shape: [rows, ...shape.slice(1)],
+		})),
+	);
+	const source = dummyWeights(tensors, { seed, dtype });
+	return {
+		...source,
+		async read(name, rowStart, rowEnd, signal) {
+			const bytes = await source.read(name, rowStart, rowEnd, signal);
+			const columns = source.tensors.get(name)?.shape[1];
+			if (columns === undefined) return bytes;
+			const values = toFloat32(bytes, dtype).slice();
+			for (let i = 0; i < values.length; i++)
+				if ((rowStart * columns + i) % 101 === 50) values[i] *= 6;
+			return encode(values, dtype);
+		},
+	};
+}
+
+function encode(values: Float32Array, dtype: TensorDtype): Uint8Array {
+	if (dtype === "f32") return new Uint8Array(values.buffer);
+	return new Uint8Array(
+		dtype === "bf16"
+			? float32ToBfloat16(values).buffer
+			: float32ToFloat16(values).values.buffer,
+	);
+}
+
+/** @returns the largest difference of a logprob */
+function compare(
+	step: WrittenStep,
+	got: StepOutput,
+	want: StepOutput,
+	where: string,
+	vocab: number,
+	bound: BackendBounds,
+): number {
+	const { input, labels } = step;
+	const failed = (output: StepOutput) => [...output.failedRows].sort(byRow);
+	assert.deepEqual(failed(got), failed(want), `${where}: failed rows`);
+	assert.equal(got.tokenIds.length, input.numSampleRows, `${where}: tokens`);
+	let worst = 0;
+	for (let r = 0; r < input.numRows; r++) {
+		const label = `${where}, ${labels[r]}`;
+		const ours = rowOf(got, r);
+		const theirs = rowOf(want, r);
+		assert.equal(ours.length, theirs.length, `${label}: number of entries`);
+		if (ours.length === 0) continue;
+		const chosen =
+			r < input.numSampleRows
+				? got.tokenIds[r]
+				: input.sampling.scoredTokens[r - input.numSampleRows];
+		assert.equal(ours[0].tokenId, chosen, `${label}: the chosen token's entry`);
+		checkOrder(ours, label);
+		worst = Math.max(worst, compareEntries(ours, theirs, label, bound));
+		if (ours.length <= vocab) continue;
+		checkRank(ours, label);
+		if (r < input.numSampleRows) checkToken(step, r, ours, chosen, label);
+	}
+	return worst;
+}
+
+interface Entry {
+	readonly tokenId: number;
+	readonly logprob: number;
+	readonly rank: number;
+}
+
+function rowOf({ logprobs }: StepOutput, row: number): Entry[] {
+	if (logprobs === null) return [];
+	const { start, tokenIds, logprobs: values, ranks } = logprobs;
+	return Array.from({ length: start[row + 1] - start[row] }, (_, i) => ({
+		tokenId: tokenIds[start[row] + i],
+		logprob: values[start[row] + i],
+		rank: ranks[start[row] + i],
+	}));
+}
+
+/** Behind the chosen token's entry the best tokens, each once, best first, their ranks counting up. */
+function checkOrder([, ...best]: readonly Entry[], label: string): void {
+	const ids = new Set(best.map(({ tokenId }) => tokenId));
+	assert.equal(ids.size, best.length, `${label}: a token has two entries`);
+	for (const [i, { logprob, rank }] of best.entries()) {
+		assert.equal(rank, i + 1, `${label}: rank of entry ${i}`);
+		if (i > 0 && !(logprob <= best[i - 1].logprob))
+			assert.fail(`${label}: entry ${i} is better than the one before`);
+	}
+}
+
+/** Of a complete row: 1 + the number of greater logits, as far as rounded logprobs can tell. */
+function checkRank([chosen, ...all]: readonly Entry[], label: string): void {
+	const greater = all.filter((e) => e.logprob > chosen.logprob).length;
+	const equal = all.filter((e) => e.logprob === chosen.logprob).length;
+	const isRank = chosen.rank > greater && chosen.rank <= greater + equal;
+	assert.ok(isRank, `${label}: rank ${chosen.rank}, ${greater} are better`);
+}
+
+function compareEntries(
+	ours: readonly Entry[],
+	theirs: readonly Entry[],
+	label: string,
+	{ atol, rtol }: BackendBounds,
+): number {
+	let worst = 0;
+	const compareOne = (got: number, want: number, what: string) => {
+		const bound = atol + rtol * Math.abs(want);
+		const difference = Math.abs(got - want);
+		if (!(difference <= bound))
+			assert.fail(
+				`${label}, ${what}: logprob ${got}, wanted ${want} ± ${bound}`,
+			);
+		worst = Math.max(worst, difference);
+	};
+	const expected = new Map(theirs.map((e) => [e.tokenId, e.logprob]));
+	for (const [i, { tokenId, logprob }] of ours.entries()) {
+		// Of two tokens near each other a short list may hold the other one; the i-th best value is still the i-th best value.
+		if (i > 0) compareOne(logprob, theirs[i].logprob, `place ${i}`);
+		const want = expected.get(tokenId);
+		if (want !== undefined) compareOne(logprob, want, `token ${tokenId}`);
+	}
+	return worst;
+}
+
+/** The token is the one the definition of sampling draws from the backend's own logits (less a constant, which changes nothing). */
+function checkToken(
+	{ input, carried }: WrittenStep,
+	row: number,
+	[, ...all]: readonly Entry[],
+	token: number,
+	label: string,
+): void {
+	const logits = new Float32Array(all.length);
+	for (const { tokenId, logprob } of all) logits[tokenId] = logprob;
+	const want = sampleRow(logits, input.sampling, row, carried[row]);
+	assert.equal(token, want, `${label}: token sampled from its own logits`);
+}
