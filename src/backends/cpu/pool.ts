@@ -50,17 +50,21 @@ export async function workerRunner(
 	let failure: NanoVllmError | null = null;
 	let numReady = 0;
 	const ready = Promise.withResolvers<void>();
+	ready.promise.catch(() => {}); // heard where it is awaited
+	const workers: WorkerHandle[] = [];
 
-	const fail = (message: string) => {
-		failure ??= new NanoVllmError(
-			"backend_failed",
-			`a compute thread died: ${message}. Load the model again.`,
-		);
+	/** All threads at once: one that is left alone waits for the others at its next meeting, and keeps the process alive. */
+	const end = async (error: NanoVllmError) => {
+		failure ??= error;
 		ready.reject(failure);
 		for (const { reject } of waiting.values()) reject(failure);
 		waiting.clear();
+		await Promise.all(workers.map((worker) => worker.terminate()));
 	};
-	const workers: WorkerHandle[] = [];
+	const fail = (message: string) => {
+		const told = `a compute thread died: ${message}. Load the model again.`;
+		void end(new NanoVllmError("backend_failed", told));
+	};
 	const setReferenced = (on: boolean) => {
 		for (const worker of workers) worker.setReferenced(on);
 	};
@@ -83,9 +87,13 @@ export async function workerRunner(
 	};
 	const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
 	const url = new URL(`./worker.${extension}`, import.meta.url);
-	const close = async () => {
-		await Promise.all(workers.map((worker) => worker.terminate()));
-	};
+	const close = () =>
+		end(
+			new NanoVllmError(
+				"engine_closed",
+				"the model was closed. Load it again.",
+			),
+		);
 	try {
 		for (let thread = 0; thread < plan.numThreads; thread++) {
 			const start: WorkerStart = {

@@ -17,7 +17,7 @@ const cpu = (options: Partial<CpuOptions>) => () =>
 		...options,
 	});
 
-runBackendCases("cpu", cpu({ threads: 3 }), [
+runBackendCases("cpu", cpu({}), [
 	{ weights: "f32", cache: "f32", atol: 2e-5, rtol: 2e-6 },
 ]);
 runBackendCases("cpu, one thread", cpu({ threads: 1 }), [
@@ -30,13 +30,14 @@ runBackendCases("cpu", cpu({}), [
 /** As the backend keeps embeddings and the output head. */
 const isVocabulary = (tensor: string) => /embed_tokens|lm_head/.test(tensor);
 
-runBackendCases("cpu", cpu({ quantization: "q8_0" }), [
+runBackendCases("cpu", cpu({ quantization: "q8_0", threads: 3 }), [
 	{
 		weights: "bf16",
 		cache: "f32",
 		atol: 2e-3,
 		rtol: 2e-4,
 		label: "q8_0",
+		models: "odd",
 		asUsed: (source) => quantizedSource(source, () => "q8_0"),
 	},
 ]);
