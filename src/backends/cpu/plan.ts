@@ -412,9 +412,9 @@ export function layOut(program: Program, options: LayoutOptions): Layout {
 	};
 }
 
-/** Heads are stored 8 elements at a time. */
+/** Heads are stored 16 elements at a time. */
 export function paddedHead(headDim: number): number {
-	return Math.ceil(headDim / 8) * 8;
+	return Math.ceil(headDim / 16) * 16;
 }
 
 function blocksThatFit(

@@ -3,7 +3,13 @@
  * worker and, where memory cannot be shared, on the calling thread alone.
  */
 import type { Kernels } from "./kernels.ts";
-import { type LinearTask, type Plan, QUERY_TILE, type Task } from "./plan.ts";
+import {
+	type LinearTask,
+	type Plan,
+	paddedHead,
+	QUERY_TILE,
+	type Task,
+} from "./plan.ts";
 import { HEADER, ROW, ROW_WORDS } from "./step.ts";
 
 /** Control words (i32): steps submitted, the barrier (2), and the counters shares are taken from. */
@@ -126,7 +132,7 @@ export function createWalker(
 		const positions = words[header + HEADER.positions] / 4;
 		const slots = words[header + HEADER.slotMapping] / 4;
 		const numTokens = words[header + HEADER.numTokens];
-		const rowBytes = paddedRow(headDim) * plan.cacheElementBytes;
+		const rowBytes = paddedHead(headDim) * plan.cacheElementBytes;
 		const headBytes = plan.blockSize * rowBytes;
 		const perToken = numHeads + numKvHeads;
 		share(numTokens, pieceOf(numTokens, 1), (start, end) => {
@@ -167,7 +173,7 @@ export function createWalker(
 		const tableStart = words[header + HEADER.blockTableStart] / 4;
 		const tables = words[header + HEADER.blockTables];
 		const headBytes =
-			2 * plan.blockSize * paddedRow(headDim) * plan.cacheElementBytes;
+			2 * plan.blockSize * paddedHead(headDim) * plan.cacheElementBytes;
 		// Items: a KV head of a sequence and up to QUERY_TILE of its tokens; the tiles of a sequence lie together.
 		const tileStart = new Int32Array(numSeqs + 1);
 		for (let s = 0; s < numSeqs; s++) {
@@ -297,8 +303,3 @@ export function createWalker(
 
 /** From this many query rows on it pays to bring keys and values to f32 first. */
 const TILED_ROWS = 8;
-
-/** Elements of a cached head: 8 at a time. */
-function paddedRow(headDim: number): number {
-	return Math.ceil(headDim / 8) * 8;
-}

@@ -1,7 +1,8 @@
 // attention for many query rows (prefill): keys and values of 64 positions are brought to f32 panels once and met with all rows of
 // the item by the matrix kernels, as flash attention does with its tiles (Dao et al. 2022).
-import { F16, F32, tile } from "./format";
-import { bfloatHigh, bfloatLow, exp4, halfHigh, halfLow, max4, sum4 } from "./simd";
+import { quarterOf } from "./attention";
+import { F32, tile } from "./format";
+import { exp4, max4, sum4 } from "./simd";
 
 /** Keys met at a time: 4 panels of 16. */
 const KEYS = 64;
@@ -50,7 +51,7 @@ export function attend_tiles(
 
 	for (let chunk = firstKey - (firstKey & (KEYS - 1)); chunk <= lastKey; chunk += KEYS) {
 		const count = min(KEYS, lastKey + 1 - chunk);
-		gather(type, headDim, D, blocks, blockSize, cache, blockBytes, chunk, count, keys, values);
+		gather(type, D, blocks, blockSize, cache, blockBytes, chunk, count, keys, values);
 		for (let g = 0; g < groups; g++) {
 			const at = <usize>g * 16;
 			if (greatestOf(lasts + at) < chunk) continue;
@@ -85,51 +86,30 @@ function greatestOf(at: usize): i32 {
 
 /** Keys into panels [16 keys each][D][16], values into panels [16 of D each][64 keys][16]; what is missing of a panel of keys is zero. */
 function gather(
-	type: i32, headDim: i32, D: usize, blocks: usize, blockSize: i32, cache: usize, blockBytes: usize,
+	type: i32, D: usize, blocks: usize, blockSize: i32, cache: usize, blockBytes: usize,
 	chunk: i32, count: i32, keys: usize, values: usize,
 ): void {
 	const size: usize = type === F32 ? 4 : 2;
-	const stored = <usize>((headDim + 7) & ~7);
-	const valuesOffset = <usize>blockSize * stored * size;
-	if ((count & 15) !== 0 || stored !== D) memory.fill(keys, 0, KEYS * D * 4);
-	if (stored !== D) memory.fill(values, 0, KEYS * D * 4);
+	const valuesOffset = <usize>blockSize * D * size;
+	if ((count & 15) !== 0) memory.fill(keys, 0, KEYS * D * 4);
 	for (let j = 0; j < count; j++) {
 		const p = chunk + j;
 		const block = cache + <usize>load<i32>(blocks + <usize>(p / blockSize) * 4) * blockBytes;
-		const key = block + <usize>(p % blockSize) * stored * size;
+		const key = block + <usize>(p % blockSize) * D * size;
 		const value = key + valuesOffset;
 		const keyTo = keys + <usize>(j >> 4) * 16 * D * 4 + <usize>(j & 15) * 4;
 		const valueTo = values + <usize>j * PANEL_BYTES;
-		for (let d: usize = 0; d < stored; d += 8) {
-			let low: v128, high: v128;
-			if (type === F32) {
-				low = v128.load(key + d * 4);
-				high = v128.load(key + d * 4, 16);
-			} else {
-				const eight = v128.load(key + d * 2);
-				low = type === F16 ? halfLow(eight) : bfloatLow(eight);
-				high = type === F16 ? halfHigh(eight) : bfloatHigh(eight);
+		for (let d: usize = 0; d < D; d += 16) {
+			const panel = valueTo + d * KEYS * 4;
+			for (let quarter = 0; quarter < 4; quarter++) {
+				const k = quarterOf(key + d * size, quarter, type);
+				const to = keyTo + (d + <usize>quarter * 4) * PANEL_BYTES;
+				v128.store32_lane(to, k, 0, 0);
+				v128.store32_lane(to, k, 1, 64);
+				v128.store32_lane(to, k, 2, 128);
+				v128.store32_lane(to, k, 3, 192);
+				v128.store(panel + <usize>quarter * 16, quarterOf(value + d * size, quarter, type));
 			}
-			const to = keyTo + d * PANEL_BYTES;
-			v128.store32_lane(to, low, 0, 0);
-			v128.store32_lane(to, low, 1, 64);
-			v128.store32_lane(to, low, 2, 128);
-			v128.store32_lane(to, low, 3, 192);
-			v128.store32_lane(to, high, 0, 256);
-			v128.store32_lane(to, high, 1, 320);
-			v128.store32_lane(to, high, 2, 384);
-			v128.store32_lane(to, high, 3, 448);
-			if (type === F32) {
-				low = v128.load(value + d * 4);
-				high = v128.load(value + d * 4, 16);
-			} else {
-				const eight = v128.load(value + d * 2);
-				low = type === F16 ? halfLow(eight) : bfloatLow(eight);
-				high = type === F16 ? halfHigh(eight) : bfloatHigh(eight);
-			}
-			const panel = valueTo + (d >> 4) * KEYS * PANEL_BYTES + (d & 15) * 4;
-			v128.store(panel, low);
-			v128.store(panel, high, 16);
 		}
 	}
 }

@@ -37,19 +37,6 @@ export function halfHigh(x: v128): v128 {
 	return halfToFloat(i32x4.extend_high_i16x8_s(x));
 }
 
-/** The first four of eight bf16 → f32. */
-// @ts-ignore: decorator
-@inline
-export function bfloatLow(x: v128): v128 {
-	return i32x4.shl(i32x4.extend_low_i16x8_u(x), 16);
-}
-
-// @ts-ignore: decorator
-@inline
-export function bfloatHigh(x: v128): v128 {
-	return i32x4.shl(i32x4.extend_high_i16x8_u(x), 16);
-}
-
 /** Σ of the four lanes. */
 // @ts-ignore: decorator
 @inline
