@@ -129,7 +129,11 @@ function formatOf(
 		return "q8_0";
 	if (quantization !== null) return quantization;
 	if (dtype !== "auto") return dtype;
-	return source.tensors.get(weight.parts[0].tensor)?.dtype ?? "bf16";
+	const [first, ...others] = weight.parts.map(
+		({ tensor }) => source.tensors.get(tensor)?.dtype ?? "bf16",
+	);
+	// f32 holds parts of any types; each of the other two loses something of the other.
+	return others.every((other) => other === first) ? first : "f32";
 }
 
 function canShareMemory(): boolean {

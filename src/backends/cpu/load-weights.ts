@@ -1,14 +1,17 @@
 /** Brings a program's weights into memory as the kernels read them: matrices into panels, vectors as f32. */
+import { NanoVllmError } from "../../errors.ts";
 import {
+	bytesPerElement,
 	float32ToBfloat16,
 	float32ToFloat16,
 	toFloat32,
 } from "../../weights/convert.ts";
 import type { CompileOptions, TensorDtype, WeightSource } from "../backend.ts";
+import type { Weight } from "../program.ts";
 import { readWeight } from "../read-weight.ts";
 import { FORMATS, isQuantized, PANEL_COLUMNS } from "./format.ts";
 import type { Kernels } from "./kernels.ts";
-import type { Layout, PackedMatrix } from "./plan.ts";
+import { type Layout, type PackedMatrix, STAGING_BYTES } from "./plan.ts";
 
 /** @throws missing_tensor, shape_mismatch, nan_weights, unsupported_dtype */
 export async function loadWeights(
@@ -18,12 +21,16 @@ export async function loadWeights(
 	source: WeightSource,
 	{ signal, onProgress }: CompileOptions,
 ): Promise<void> {
+	const vectors = [...layout.vectors.values()];
+	const totalBytes =
+		vectors.reduce((sum, { weight }) => sum + 4 * weight.shape[0], 0) +
+		layout.matrices.reduce((sum, matrix) => sum + bytesOf(matrix), 0);
 	let loadedBytes = 0;
 	const report = (bytes: number) => {
 		loadedBytes += bytes;
-		onProgress?.(loadedBytes, layout.weightBytes);
+		onProgress?.(loadedBytes, totalBytes);
 	};
-	for (const { weight, address } of layout.vectors.values()) {
+	for (const { weight, address } of vectors) {
 		const target = new Float32Array(memory.buffer, address, weight.shape[0]);
 		await readWeight(source, weight, signal, (bytes, dtype, offset) =>
 			target.set(toFloat32(bytes, dtype), offset),
@@ -33,9 +40,21 @@ export async function loadWeights(
 	for (const matrix of layout.matrices) {
 		const pack = createPacker(matrix, layout.staging, kernels, memory);
 		await readWeight(source, matrix.weight, signal, pack);
-		const numPanels = Math.ceil(matrix.weight.shape[0] / PANEL_COLUMNS);
-		report(numPanels * matrix.panelBytes);
+		report(bytesOf(matrix));
 	}
+}
+
+/** @throws unsupported_dtype */
+function checkRange(weight: Weight, numOverflowed: number): void {
+	if (numOverflowed === 0) return;
+	throw new NanoVllmError(
+		"unsupported_dtype",
+		`weight ${weight.name} holds numbers above 65,504, the largest of f16. Load with dtype "bf16" or "f32".`,
+	);
+}
+
+function bytesOf({ weight, panelBytes }: PackedMatrix): number {
+	return Math.ceil(weight.shape[0] / PANEL_COLUMNS) * panelBytes;
 }
 
 /** Takes whole rows, some at a time, in order. */
@@ -66,9 +85,10 @@ function createPacker(
 			const values = toFloat32(row, dtype);
 			if (format === "bf16")
 				float32ToBfloat16(values, new Uint16Array(memory.buffer, at, columns));
-			else if (format === "f16")
-				float32ToFloat16(values, new Uint16Array(memory.buffer, at, columns));
-			else {
+			else if (format === "f16") {
+				const target = new Uint16Array(memory.buffer, at, columns);
+				checkRange(weight, float32ToFloat16(values, target).numOverflowed);
+			} else {
 				const target = new Float32Array(memory.buffer, at, padded);
 				target.set(values);
 				target.fill(0, columns);
@@ -89,14 +109,23 @@ function createPacker(
 			interleaved ? 2 : 1,
 		);
 	};
+	// Narrow rows grow when they are padded to blocks: a chunk may be more than the staging area holds.
+	const rowsAtOnce = Math.max(1, Math.floor(STAGING_BYTES / rowBytes));
 	return (bytes, dtype, offset) => {
-		const first = offset / columns;
-		const count = bytes.length / (columns * (dtype === "f32" ? 4 : 2));
-		stage(bytes, dtype, count);
-		// A chunk may end the gate's rows and begin the up's where both are parts of one tensor.
-		const before = interleaved ? Math.max(0, Math.min(count, half - first)) : 0;
-		if (before > 0) packRows(first, before, staging);
-		if (before < count)
-			packRows(first + before, count - before, staging + before * rowBytes);
+		const inputRow = columns * bytesPerElement[dtype];
+		const numChunkRows = bytes.length / inputRow;
+		for (let row = 0; row < numChunkRows; row += rowsAtOnce) {
+			const count = Math.min(rowsAtOnce, numChunkRows - row);
+			const first = offset / columns + row;
+			const from = row * inputRow;
+			stage(bytes.subarray(from, from + count * inputRow), dtype, count);
+			// They may end the gate's rows and begin the up's where both are parts of one tensor.
+			const before = interleaved
+				? Math.max(0, Math.min(count, half - first))
+				: 0;
+			if (before > 0) packRows(first, before, staging);
+			if (before < count)
+				packRows(first + before, count - before, staging + before * rowBytes);
+		}
 	};
 }

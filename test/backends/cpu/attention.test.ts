@@ -284,7 +284,7 @@ function attend(
 	const out = room.take((chunk + 2) * outWidth * 4);
 	const scratchBytes =
 		kernel === "attend"
-			? (8 * paddedHead(headDim) + 8 * blockSize + 32) * 4
+			? (8 * paddedHead(headDim) + 4 * 64 + 64) * 4
 			: tilesScratch(chunk * group, headDim);
 	const scratch = room.take(scratchBytes);
 	room.kernels[kernel](
