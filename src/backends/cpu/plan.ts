@@ -365,11 +365,7 @@ export function layOut(program: Program, options: LayoutOptions): Layout {
 	const groups = arena.take(Math.ceil(groupRows / GROUP_ROWS) * widest);
 	const samplerScratchBytes = 3 * program.vocabSize * 4 + 4 * 2048 * 4 + 1024;
 	const samplerScratch = arena.take(numThreads * samplerScratchBytes);
-	const threadScratchBytes = scratchBytes(
-		program,
-		[...matrices.values()],
-		limits,
-	);
+	const threadScratchBytes = scratchBytes(program, [...matrices.values()]);
 	const threadScratch = arena.take(numThreads * threadScratchBytes);
 	const steps = Array.from({ length: NUM_STEPS }, () => arena.take(STEP_BYTES));
 	const staging = arena.take(STAGING_BYTES + stagingRow(matrices.values()));
@@ -450,12 +446,11 @@ function blocksThatFit(
 function scratchBytes(
 	program: Program,
 	matrices: readonly PackedMatrix[],
-	limits: Limits,
 ): number {
 	const row = Math.max(...matrices.map((m) => (m.columns + 32) * 4));
 	const attention = Math.max(
 		...program.kvLayers.map(({ headDim, numHeads, numKvHeads }) => {
-			const one = (8 * paddedHead(headDim) + 8 * limits.blockSize + 64) * 4;
+			const one = (8 * paddedHead(headDim) + 4 * 64 + 64) * 4;
 			const rows = QUERY_TILE * (numHeads / numKvHeads);
 			return Math.max(one, tilesScratch(rows, headDim));
 		}),

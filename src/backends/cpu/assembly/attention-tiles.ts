@@ -1,11 +1,9 @@
 // attention for many query rows (prefill): keys and values of 64 positions are brought to f32 panels once and met with all rows of
 // the item by the matrix kernels, as flash attention does with its tiles (Dao et al. 2022).
-import { quarterOf } from "./attention";
+import { KEYS, quarterOf } from "./attention";
 import { F32, tile } from "./format";
-import { exp4, max4, sum4 } from "./simd";
+import { scale_row, softmax_row, softmax_start, STATE_BYTES } from "./softmax";
 
-/** Keys met at a time: 4 panels of 16. */
-const KEYS = 64;
 const PANEL_BYTES: usize = 64;
 
 /**
@@ -23,9 +21,8 @@ export function attend_tiles(
 	const D = <usize>((headDim + 15) & ~15);
 	const queries = scratch;
 	const sums = queries + <usize>groups * 16 * D;
-	const peaks = sums + <usize>groups * 16 * D;
-	const weights = peaks + <usize>groups * 16;
-	const lasts = weights + <usize>groups * 16;
+	const states = sums + <usize>groups * 16 * D;
+	const lasts = states + <usize>groups * 4 * STATE_BYTES;
 	const keys = (lasts + <usize>groups * 16 + 63) & ~63;
 	const values = keys + KEYS * D * 4;
 	const scores = values + KEYS * D * 4;
@@ -37,8 +34,7 @@ export function attend_tiles(
 		const valid = r < rows;
 		const t = start + r / group;
 		const position = valid ? load<i32>(positions + <usize>t * 4) : -1;
-		store<f32>(peaks + <usize>r * 4, -1e30);
-		store<f32>(weights + <usize>r * 4, 0);
+		softmax_start(states + <usize>r * STATE_BYTES);
 		store<i32>(lasts + <usize>r * 4, position);
 		if (!valid) continue;
 		const from = q + <usize>t * qRowBytes + <usize>(r % group) * <usize>headDim * 4;
@@ -59,7 +55,14 @@ export function attend_tiles(
 			for (let p = 0; p < count; p += 16)
 				tile(F32, x, keys + <usize>p * D * 4, <i32>D, scores + <usize>p * 16);
 			const o = sums + at * D;
-			softmax(scores, probabilities, chunk, count, lasts + at, window, peaks + at, weights + at, o, D);
+			for (let r: usize = 0; r < 4; r++) {
+				const last = load<i32>(lasts + at + r * 4);
+				const from = window > 0 ? last - window + 1 - chunk : 0;
+				const state = states + (<usize>g * 4 + r) * STATE_BYTES;
+				const shrink = softmax_row(scores + r * PANEL_BYTES, 4 * PANEL_BYTES, count, from, last + 1 - chunk, 1, state);
+				if (shrink !== 1) scale_row(o + r * D * 4, D, shrink);
+			}
+			transpose(scores, count, probabilities);
 			for (let d: usize = 0; d < D; d += 16) {
 				tile(F32, probabilities, values + d * KEYS * 4, count, product);
 				for (let r: usize = 0; r < 4; r++)
@@ -72,8 +75,7 @@ export function attend_tiles(
 	}
 	for (let r = 0; r < rows; r++) {
 		const from = sums + <usize>r * D * 4;
-		const inverse = f32x4.splat(<f32>1 / load<f32>(weights + <usize>r * 4));
-		for (let i: usize = 0; i < D * 4; i += 16) v128.store(from + i, f32x4.mul(v128.load(from + i), inverse));
+		scale_row(from, D, <f32>1 / load<f32>(states + <usize>r * STATE_BYTES, 4));
 		const to = out + <usize>(start + r / group) * outRowBytes + <usize>(r % group) * <usize>headDim * 4;
 		memory.copy(to, from, <usize>headDim * 4);
 	}
@@ -114,56 +116,22 @@ function gather(
 	}
 }
 
-/**
- * Turns a chunk's scores (tiles f32 [4 rows][16 keys]) into probabilities (f32 [keys][4 rows]) under the online softmax: raises
- * the rows' peaks, shrinks their weights and sums o (f32 [4][D]) where a peak rose.
- */
-function softmax(
-	scores: usize, probabilities: usize, chunk: i32, count: i32, lasts: usize, window: i32,
-	peaks: usize, weights: usize, o: usize, D: usize,
-): void {
-	const whole = (count + 3) & ~3;
-	for (let r: usize = 0; r < 4; r++) {
-		const last = load<i32>(lasts + r * 4);
-		const first = window > 0 ? last - window + 1 : 0;
-		const row = scores + r * PANEL_BYTES;
-		// Keys of this chunk the row sees: [from, to).
-		const from = max(0, first - chunk);
-		const to = min(count, last + 1 - chunk);
-		let peak = f32x4.splat(load<f32>(peaks + r * 4));
-		const before = f32x4.extract_lane(peak, 0);
-		for (let j = 0; j < whole; j += 4) {
-			const at = row + <usize>(j >> 4) * 256 + <usize>(j & 15) * 4;
-			let s = v128.load(at);
-			if (j < from || j + 4 > to) {
-				const key = i32x4.add(i32x4.splat(j), i32x4(0, 1, 2, 3));
-				const hidden = v128.or(i32x4.lt_s(key, i32x4.splat(from)), i32x4.ge_s(key, i32x4.splat(to)));
-				s = v128.bitselect(f32x4.splat(-Infinity), s, hidden);
-				v128.store(at, s);
-			}
-			peak = f32x4.max(peak, s);
-		}
-		const after = max4(peak);
-		const greatest = f32x4.splat(after);
-		let total = f32x4.splat(0);
-		for (let j = 0; j < whole; j += 4) {
-			const p = exp4(f32x4.sub(v128.load(row + <usize>(j >> 4) * 256 + <usize>(j & 15) * 4), greatest));
-			total = f32x4.add(total, p);
-			const at = probabilities + <usize>j * 16 + r * 4;
-			v128.store32_lane(at, p, 0, 0);
-			v128.store32_lane(at, p, 1, 16);
-			v128.store32_lane(at, p, 2, 32);
-			v128.store32_lane(at, p, 3, 48);
-		}
-		let weight = load<f32>(weights + r * 4);
-		if (after > before) {
-			const shrink = f32x4.extract_lane(exp4(f32x4.splat(before - after)), 0);
-			weight *= shrink;
-			const factor = f32x4.splat(shrink);
-			const row = o + r * D * 4;
-			for (let i: usize = 0; i < D * 4; i += 16) v128.store(row + i, f32x4.mul(v128.load(row + i), factor));
-			store<f32>(peaks + r * 4, after);
-		}
-		store<f32>(weights + r * 4, weight + sum4(total));
+/** Tiles f32 [4 rows][16 keys] → f32 [keys][4 rows]. */
+function transpose(tiles: usize, count: i32, to: usize): void {
+	for (let j = 0; j < count; j += 4) {
+		const at = tiles + <usize>(j >> 4) * 4 * PANEL_BYTES + <usize>(j & 15) * 4;
+		const a = v128.load(at, 0);
+		const b = v128.load(at, 64);
+		const c = v128.load(at, 128);
+		const d = v128.load(at, 192);
+		const ab0 = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+		const ab1 = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+		const cd0 = i8x16.shuffle(c, d, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+		const cd1 = i8x16.shuffle(c, d, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+		const key = to + <usize>j * 16;
+		v128.store(key, i8x16.shuffle(ab0, cd0, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 0);
+		v128.store(key, i8x16.shuffle(ab0, cd0, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 16);
+		v128.store(key, i8x16.shuffle(ab1, cd1, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 32);
+		v128.store(key, i8x16.shuffle(ab1, cd1, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 48);
 	}
 }

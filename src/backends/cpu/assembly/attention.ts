@@ -3,7 +3,11 @@
 //
 // A layer's cache is [block][kv head][2][blockSize][D]: keys, then values; D is the head size rounded up to 16, the rest zero.
 import { BF16, F16, F32 } from "./format";
-import { exp4, floatToHalf, madd, sum4 } from "./simd";
+import { floatToHalf, madd, sum4 } from "./simd";
+import { scale_row, softmax_row, softmax_start, STATE_BYTES } from "./softmax";
+
+/** Keys whose scores stand together. */
+export const KEYS = 64;
 
 /** Elements 0..3 (part 0) or 4..7 (part 1) of the sixteen at `at`. f16 comes 2^112 times too small: see TINY. */
 // @ts-ignore: decorator
@@ -65,7 +69,7 @@ export function quarterOf(at: usize, quarter: i32, type: i32): v128 {
 	return type === F16 ? f32x4.mul(four, f32x4.splat(TINY_QUERIES)) : four;
 }
 
-/** scores[j] (v128, a lane a row) = q rows · key j, for `count` keys. q: f32 [4][D]; halves: 128 bytes of scratch */
+/** scores[r][j] = q row r · key j, for `count` keys. q: f32 [4][D]; scores: rows KEYS floats long; halves: 128 bytes of scratch */
 // @ts-ignore: decorator
 @inline
 function dotKeys(type: i32, rows: i32, q: usize, keys: usize, count: i32, D: usize, scores: usize, halves: usize): void {
@@ -117,12 +121,12 @@ function dotKeys(type: i32, rows: i32, q: usize, keys: usize, count: i32, D: usi
 			v128.store(halves, f32x4.add(d0, d2), 96);
 			v128.store(halves, f32x4.add(d1, d3), 112);
 		}
-		const at = scores + <usize>j * 16;
+		const at = scores + <usize>j * 4;
 		store<f32>(at, sum8(halves), 0);
-		if (rows > 1) store<f32>(at, sum8(halves + 32), 4);
+		if (rows > 1) store<f32>(at, sum8(halves + 32), KEYS * 4);
 		if (rows > 2) {
-			store<f32>(at, sum8(halves + 64), 8);
-			store<f32>(at, sum8(halves + 96), 12);
+			store<f32>(at, sum8(halves + 64), KEYS * 8);
+			store<f32>(at, sum8(halves + 96), KEYS * 12);
 		}
 		keys += D * size;
 	}
@@ -134,7 +138,7 @@ function sum8(at: usize): f32 {
 	return sum4(f32x4.add(v128.load(at), v128.load(at, 16)));
 }
 
-/** out[r] += Σ_j p[j][r] · value j.  out: f32 [4][D] */
+/** out[r] += Σ_j p[r][j] · value j.  out: f32 [4][D] */
 // @ts-ignore: decorator
 @inline
 function addValues(type: i32, rows: i32, p: usize, values: usize, count: i32, D: usize, out: usize): void {
@@ -168,25 +172,25 @@ function addValues(type: i32, rows: i32, p: usize, values: usize, count: i32, D:
 			const v1 = first8(value, 1, type);
 			const v2 = last8(value, 0, type);
 			const v3 = last8(value, 1, type);
-			let w = v128.load32_splat(p + j * 16, 0);
+			let w = v128.load32_splat(p + j * 4, 0);
 			a0 = madd(w, v0, a0);
 			a1 = madd(w, v1, a1);
 			a2 = madd(w, v2, a2);
 			a3 = madd(w, v3, a3);
 			if (rows > 1) {
-				w = v128.load32_splat(p + j * 16, 4);
+				w = v128.load32_splat(p + j * 4, KEYS * 4);
 				b0 = madd(w, v0, b0);
 				b1 = madd(w, v1, b1);
 				b2 = madd(w, v2, b2);
 				b3 = madd(w, v3, b3);
 			}
 			if (rows > 2) {
-				w = v128.load32_splat(p + j * 16, 8);
+				w = v128.load32_splat(p + j * 4, KEYS * 8);
 				c0 = madd(w, v0, c0);
 				c1 = madd(w, v1, c1);
 				c2 = madd(w, v2, c2);
 				c3 = madd(w, v3, c3);
-				w = v128.load32_splat(p + j * 16, 12);
+				w = v128.load32_splat(p + j * 4, KEYS * 12);
 				d0 = madd(w, v0, d0);
 				d1 = madd(w, v1, d1);
 				d2 = madd(w, v2, d2);
@@ -241,7 +245,7 @@ function addValuesOf(type: i32, rows: i32, p: usize, values: usize, count: i32, 
 /**
  * Query tokens [start, end) of one sequence, the `group` query heads of one KV head.
  * q: first query head of the group in qkv's row 0; blocks: the sequence's block ids; cache: the KV head's place in block 0;
- * window: 0 for none; out: the group's first head in row 0. scratch: (8·D + 4·blockSize + 32) f32, 16-byte aligned.
+ * window: 0 for none; out: the group's first head in row 0. scratch: (8·D + 4·KEYS + 64) f32, 16-byte aligned.
  */
 export function attend(
 	type: i32, q: usize, qRowBytes: usize, group: i32, headDim: i32,
@@ -251,83 +255,61 @@ export function attend(
 ): void {
 	const D = <usize>((headDim + 15) & ~15);
 	const elementBytes: usize = type === F32 ? 4 : 2;
-	const valuesOffset = <usize>blockSize * D * elementBytes;
+	const rowBytes = D * elementBytes;
+	const valuesOffset = <usize>blockSize * rowBytes;
 	const queries = scratch;
 	const sums = queries + D * 16;
 	const halves = sums + D * 16;
-	const scores = halves + 128;
+	const states = halves + 128;
+	const scores = states + 64;
 	const queryScale = type === F16 ? scale * TINY_QUERIES : scale;
-	const pScale = f32x4.splat(type === F16 ? TINY_PROBABILITIES : 1);
+	const pScale: f32 = type === F16 ? TINY_PROBABILITIES : 1;
 	const sumScale: f32 = type === F16 ? TINY_SUMS : 1;
 	const total = (end - start) * group;
 	for (let first = 0; first < total; first += 4) {
 		const rows = min(4, total - first);
 		memory.fill(queries, 0, D * 32);
-		let lastKey = 0;
-		let firstKey = i32.MAX_VALUE;
-		let last = i32x4.splat(-1);
 		for (let r = 0; r < rows; r++) {
 			const t = start + (first + r) / group;
 			const head = (first + r) % group;
 			const from = q + <usize>t * qRowBytes + <usize>head * <usize>headDim * 4;
 			for (let i: usize = 0; i < <usize>headDim; i++)
 				store<f32>(queries + (<usize>r * D + i) * 4, load<f32>(from + i * 4) * queryScale);
-			const position = load<i32>(positions + <usize>t * 4);
-			lastKey = max(lastKey, position);
-			firstKey = min(firstKey, window > 0 ? max(0, position - window + 1) : 0);
-			if (r === 0) last = i32x4.replace_lane(last, 0, position);
-			else if (r === 1) last = i32x4.replace_lane(last, 1, position);
-			else if (r === 2) last = i32x4.replace_lane(last, 2, position);
-			else last = i32x4.replace_lane(last, 3, position);
+			softmax_start(states + <usize>r * STATE_BYTES);
 		}
-		const earliest = i32x4.sub(last, i32x4.splat(window > 0 ? window - 1 : i32.MAX_VALUE >> 1));
-		let greatest = f32x4.splat(-1e30);
-		let weight = f32x4.splat(0);
-		for (let b = firstKey / blockSize; b <= lastKey / blockSize; b++) {
-			const block = cache + <usize>load<i32>(blocks + <usize>b * 4) * blockBytes;
-			const count = min(blockSize, lastKey + 1 - b * blockSize);
-			dotKeysOf(type, rows, queries, block, count, D, scores, halves);
-			let peak = greatest;
-			for (let j = 0; j < count; j++) {
-				const key = i32x4.splat(b * blockSize + j);
-				const hidden = v128.or(i32x4.gt_s(key, last), i32x4.lt_s(key, earliest));
-				const at = scores + <usize>j * 16;
-				const score = v128.bitselect(f32x4.splat(-Infinity), v128.load(at), hidden);
-				v128.store(at, score);
-				peak = f32x4.max(peak, score);
+		const oldest = load<i32>(positions + <usize>(start + first / group) * 4);
+		const lastKey = load<i32>(positions + <usize>(start + (first + rows - 1) / group) * 4);
+		const firstKey = window > 0 ? max(0, oldest - window + 1) : 0;
+		for (let chunk = firstKey; chunk <= lastKey; chunk += KEYS) {
+			const count = min(KEYS, lastKey + 1 - chunk);
+			for (let j = 0; j < count; ) {
+				const key = chunk + j;
+				const inBlock = min(blockSize - (key % blockSize), count - j);
+				const at = cache + <usize>load<i32>(blocks + <usize>(key / blockSize) * 4) * blockBytes + <usize>(key % blockSize) * rowBytes;
+				dotKeysOf(type, rows, queries, at, inBlock, D, scores + <usize>j * 4, halves);
+				j += inBlock;
 			}
-			const shrink = exp4(f32x4.sub(greatest, peak));
-			if (v128.any_true(f32x4.gt(peak, greatest))) rescale(sums, D, rows, shrink);
-			weight = f32x4.mul(weight, shrink);
-			greatest = peak;
-			for (let j = 0; j < count; j++) {
-				const at = scores + <usize>j * 16;
-				const p = exp4(f32x4.sub(v128.load(at), greatest));
-				v128.store(at, f32x4.mul(p, pScale));
-				weight = f32x4.add(weight, p);
+			for (let r = 0; r < rows; r++) {
+				const position = load<i32>(positions + <usize>(start + (first + r) / group) * 4);
+				const from = window > 0 ? position - window + 1 - chunk : 0;
+				const row = scores + <usize>r * KEYS * 4;
+				const shrink = softmax_row(row, 64, count, from, position + 1 - chunk, pScale, states + <usize>r * STATE_BYTES);
+				if (shrink !== 1) scale_row(sums + <usize>r * D * 4, D, shrink);
 			}
-			addValuesOf(type, rows, scores, block + valuesOffset, count, D, sums);
+			for (let j = 0; j < count; ) {
+				const key = chunk + j;
+				const inBlock = min(blockSize - (key % blockSize), count - j);
+				const at = cache + <usize>load<i32>(blocks + <usize>(key / blockSize) * 4) * blockBytes + <usize>(key % blockSize) * rowBytes;
+				addValuesOf(type, rows, scores + <usize>j * 4, at + valuesOffset, inBlock, D, sums);
+				j += inBlock;
+			}
 		}
-		rescale(sums, D, rows, f32x4.div(f32x4.splat(sumScale), weight));
 		for (let r = 0; r < rows; r++) {
 			const t = start + (first + r) / group;
 			const head = (first + r) % group;
+			scale_row(sums + <usize>r * D * 4, D, sumScale / load<f32>(states + <usize>r * STATE_BYTES, 4));
 			const to = out + <usize>t * outRowBytes + <usize>head * <usize>headDim * 4;
 			memory.copy(to, sums + <usize>r * D * 4, <usize>headDim * 4);
 		}
-	}
-}
-
-/** sums[r] *= factors[r] */
-function rescale(sums: usize, D: usize, rows: i32, factors: v128): void {
-	for (let r = 0; r < rows; r++) {
-		let factor: f32;
-		if (r === 0) factor = f32x4.extract_lane(factors, 0);
-		else if (r === 1) factor = f32x4.extract_lane(factors, 1);
-		else if (r === 2) factor = f32x4.extract_lane(factors, 2);
-		else factor = f32x4.extract_lane(factors, 3);
-		const f = f32x4.splat(factor);
-		const at = sums + <usize>r * D * 4;
-		for (let i: usize = 0; i < D * 4; i += 16) v128.store(at + i, f32x4.mul(v128.load(at + i), f));
 	}
 }
