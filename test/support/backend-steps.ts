@@ -230,8 +230,10 @@ export class StepWriter {
 			maskRows: ints(maskRows),
 			masks,
 			logprobEntries: ints(
-				Array.from({ length: rows.length + numScored }, () =>
-					this.#random.uniform() < 0.9 ? ALL_ENTRIES : this.#random.below(4),
+				Array.from({ length: rows.length + numScored }, (_, r) =>
+					this.#random.uniform() < (r < rows.length ? 0.9 : 0.4)
+						? ALL_ENTRIES
+						: this.#random.below(4),
 				),
 			),
 			scoredTokens: ints(
