@@ -1,6 +1,6 @@
 /** The platform of a browser's page or worker. The only file that names navigator. */
 import { NanoVllmError } from "../errors.ts";
-import type { Platform, WorkerHandle } from "./platform.ts";
+import type { Platform, WorkerHandle, WorkerModule } from "./platform.ts";
 
 export const platform: Platform = {
 	name: "browser",
@@ -36,8 +36,8 @@ function yieldToEventLoop(): Promise<void> {
 	});
 }
 
-function spawnWorker(url: URL, data: unknown): WorkerHandle {
-	const worker = new Worker(url, { type: "module" });
+function spawnWorker(module: WorkerModule, data: unknown): WorkerHandle {
+	const worker = module.create();
 	worker.postMessage(data);
 	return {
 		postMessage: (message) => worker.postMessage(message),

@@ -18,7 +18,7 @@ import {
 	type RandomAccessFile,
 	throwIfAborted,
 } from "../weights/source.ts";
-import type { Platform, WorkerHandle } from "./platform.ts";
+import type { Platform, WorkerHandle, WorkerModule } from "./platform.ts";
 
 /** One read(2) moves at most 2 GiB - 4 KiB on Linux, and Node refuses more than 2 GiB - 1. */
 const maxReadBytes = 1024 * 1024 * 1024;
@@ -158,7 +158,7 @@ function shrunk(name: string, size: number, end: number): NanoVllmError {
 	);
 }
 
-function spawnWorker(url: URL, data: unknown): WorkerHandle {
+function spawnWorker({ url }: WorkerModule, data: unknown): WorkerHandle {
 	const worker = new Worker(url);
 	let asked = false;
 	worker.postMessage(data);

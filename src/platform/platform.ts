@@ -13,14 +13,21 @@ export interface Platform {
 	yieldToEventLoop(): Promise<void>;
 	/** Most memory this process has held at once, undefined where nobody can say. */
 	peakRssBytes(): number | undefined;
-	/** Starts a thread that runs the module at `url`; its first message is `data`. */
-	spawnWorker(url: URL, data: unknown): WorkerHandle;
+	/** Starts a thread that runs `module`; its first message is `data`. */
+	spawnWorker(module: WorkerModule, data: unknown): WorkerHandle;
 	/** Asks the engine for a WebAssembly feature that is off by default. @returns whether it took the wish; it may still ignore it */
 	enableWasmRevectorize(on: boolean): boolean;
 	/** 32 unpredictable bits, as an unsigned integer. */
 	randomSeed(): number;
 	/** Milliseconds on a clock that never goes back; its zero means nothing. */
 	now(): number;
+}
+
+/** The module of a worker thread, said twice: Node runs the file as it lies; bundlers find workers by the words of `create` alone. */
+export interface WorkerModule {
+	readonly url: URL;
+	/** Called in browsers: `new Worker(new URL("./name.js", import.meta.url), { type: "module" })`, literally. */
+	create(): Worker;
 }
 
 /** A worker thread as its owner sees it. */

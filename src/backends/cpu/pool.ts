@@ -1,6 +1,10 @@
 /** The threads that run a plan's steps, one after another, as the main thread sees them: submit, and be told. */
 import { NanoVllmError } from "../../errors.ts";
-import type { Platform, WorkerHandle } from "../../platform/platform.ts";
+import type {
+	Platform,
+	WorkerHandle,
+	WorkerModule,
+} from "../../platform/platform.ts";
 import { instantiate } from "./kernels.ts";
 import { NUM_STEPS, type Plan } from "./plan.ts";
 import { CONTROL, createWalker } from "./walk.ts";
@@ -34,6 +38,16 @@ export function inlineRunner(
 interface Waiting {
 	readonly resolve: () => void;
 	readonly reject: (error: Error) => void;
+}
+
+/** As source, as a build, or beside a bundle. */
+function workerModule(): WorkerModule {
+	const name = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
+	return {
+		url: new URL(name, import.meta.url),
+		create: () =>
+			new Worker(new URL("./worker.js", import.meta.url), { type: "module" }),
+	};
 }
 
 export async function workerRunner(
@@ -85,8 +99,7 @@ export async function workerRunner(
 				news satisfies never;
 		}
 	};
-	const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-	const url = new URL(`./worker.${extension}`, import.meta.url);
+	const threadModule = workerModule();
 	const close = () =>
 		end(
 			new NanoVllmError(
@@ -104,7 +117,7 @@ export async function workerRunner(
 				thread,
 				slots,
 			};
-			const worker = platform.spawnWorker(url, start);
+			const worker = platform.spawnWorker(threadModule, start);
 			worker.onMessage((message) => hear(message as WorkerNews));
 			worker.onError((error) => fail(error.message));
 			workers.push(worker);

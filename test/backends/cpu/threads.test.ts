@@ -158,10 +158,11 @@ test("a thread that cannot start fails the load, and takes the others with it", 
 	const ended = new Set<number>();
 	const crippled: Platform = {
 		...platform,
-		spawnWorker(url, data) {
+		spawnWorker(module, data) {
 			const index = numStarted++;
 			// A worker without its module is what a wrong path or a full process gives.
-			const there = index === 2 ? new URL("./nowhere.ts", url) : url;
+			const nowhere = { ...module, url: new URL("./nowhere.ts", module.url) };
+			const there = index === 2 ? nowhere : module;
 			const worker = platform.spawnWorker(there, data);
 			return {
 				...worker,
