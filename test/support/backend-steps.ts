@@ -213,8 +213,9 @@ export class StepWriter {
 			topK: Int32Array.from(perRow({ filtered: 5 }, 0)),
 			topP: perRow({ filtered: 0.9 }, 1),
 			minP: perRow({ hot: 0.01 }, 0),
-			presencePenalty: perRow({ penalised: 0.7 }, 0),
-			frequencyPenalty: perRow({ penalised: 0.3 }, 0),
+			// Large and negative: the row takes the token most frequent in its output, or the carried one where that is all there is.
+			presencePenalty: perRow({ penalised: -3 }, 0),
+			frequencyPenalty: perRow({ penalised: -400 }, 0),
 			repetitionPenalty: perRow({}, 1),
 			seeds: Uint32Array.from({ length: 2 * rows.length }, () =>
 				this.#random.below(2 ** 32),
@@ -222,7 +223,11 @@ export class StepWriter {
 			outputPosition: ints(rows.map(({ chunk }) => chunk.seq.tokens.length)),
 			historyStart: ints(startsOf(histories.map(({ length }) => length))),
 			historyTokens: ints(histories.flat()),
-			historyPromptLen: ints(histories.map(({ length }) => length >> 1)),
+			historyPromptLen: ints(
+				histories.map(({ length }, r) =>
+					rows[r].chunk.carried === null ? length >> 1 : length,
+				),
+			),
 			biasStart: ints(startsOf(kinds.map((kind) => +(kind === "forced")))),
 			biasTokens: ints(forced.map(() => this.#token())),
 			biasValues: new Float32Array(forced.length).fill(1000),

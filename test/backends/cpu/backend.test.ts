@@ -7,6 +7,7 @@ import { LLM } from "../../../src/llm.ts";
 import { StepWriter } from "../../support/backend-steps.ts";
 import {
 	compileCpu,
+	configOnly,
 	goldenCheckpoint,
 	greedy,
 	LIMITS,
@@ -67,6 +68,37 @@ for (const [kvCacheDtype, bound] of [
 		compare(chunked, "in chunks");
 		t.diagnostic(`largest difference ${worst.toExponential(1)}`);
 	});
+
+test("positions beyond those the rotary table was made for at first: it grows, one position or many at a time", async () => {
+	const config = tinyConfig({ max_position_embeddings: 1024 });
+	const run = async (device: "cpu" | "reference") => {
+		await using llm = await LLM.load(configOnly(config), {
+			device,
+			loadFormat: "dummy",
+			skipTokenizerInit: true,
+			kvCacheDtype: device === "cpu" ? "f32" : "auto",
+			maxNumBatchedTokens: 256,
+		});
+		const prompt = (length: number) =>
+			Array.from({ length }, (_, i) => (i * i) % 61);
+		// 256, 512 and the like are where a step's last token is the first that is not there yet.
+		const outputs = [];
+		for (const length of [250, 505, 800])
+			outputs.push(...(await greedy(llm, [prompt(length)], 12)));
+		return outputs;
+	};
+	const [got, want] = [await run("cpu"), await run("reference")];
+	for (const [i, { tokenIds, logprobs, promptLogprobs }] of want.entries()) {
+		assert.deepEqual(got[i].tokenIds, tokenIds);
+		const ours = [...got[i].promptLogprobs.slice(1), ...got[i].logprobs];
+		const theirs = [...promptLogprobs.slice(1), ...logprobs];
+		for (const [p, value] of theirs.entries())
+			assert.ok(
+				Math.abs((ours[p] ?? 0) - (value ?? 0)) < 1e-4,
+				`prompt ${i}, position ${p + 1}: ${ours[p]}, not ${value}`,
+			);
+	}
+});
 
 test("a step that asks for more logprobs than fit is refused by its size; the next step runs", async () => {
 	const program = programOf(tinyConfig({ vocab_size: 60_000 }));

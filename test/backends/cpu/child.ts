@@ -15,7 +15,8 @@ const llm = await LLM.load(folder, {
 	wasmRevectorize: simd === "joined",
 });
 const prompts = cases.slice(0, 2).map(({ promptTokenIds }) => promptTokenIds);
-if (scenario === "idle")
+if (scenario === "unused") console.log("{}");
+else if (scenario === "idle")
 	console.log(JSON.stringify({ output: await greedy(llm, prompts, 64) }));
 else {
 	const running = greedy(llm, prompts, 500);

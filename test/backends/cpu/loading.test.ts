@@ -6,7 +6,7 @@ import type {
 	WeightSource,
 } from "../../../src/backends/backend.ts";
 import { layOut, WASM_MEMORY_BYTES } from "../../../src/backends/cpu/plan.ts";
-import { weightsOf } from "../../../src/backends/program.ts";
+import { type Program, weightsOf } from "../../../src/backends/program.ts";
 import { referenceBackend } from "../../../src/backends/reference/backend.ts";
 import { NanoVllmError } from "../../../src/errors.ts";
 import { LLM, type LoadOptions } from "../../../src/llm.ts";
@@ -192,6 +192,43 @@ test("more rows than the staging area holds at once, of fewer columns than a blo
 		assert.ok(b[0] < 0 && worst < 1e-3, `${worst}`);
 	} finally {
 		await executable.close();
+	}
+});
+
+/** The program with gate and up in one tensor, as some checkpoints have them. */
+function fused(program: Program): Program {
+	const ops = program.ops.map((op) => {
+		if (op.op !== "normGatedLinear") return op;
+		const [rows] = op.weight.shape;
+		const parts = [{ tensor: `${op.weight.name}.weight`, rows }];
+		return { ...op, weight: { ...op.weight, parts } };
+	});
+	return { ...program, ops };
+}
+
+test("matrices that are read in several chunks, the middle of gate and up in one of them", async () => {
+	const config = tinyConfig({
+		hidden_size: 520,
+		intermediate_size: 2111,
+		num_hidden_layers: 1,
+	});
+	for (const program of [programOf(config), fused(programOf(config))]) {
+		const source = () => dummiesOf(program, 4, "f32");
+		const options = { limits: LIMITS, kvCacheDtype: "auto" as const };
+		const wanted = await referenceBackend.compile(program, source(), options);
+		const executable = await compileCpu(program, {}, {}, source());
+		const { vocabSize: vocab } = program;
+		const steps = new StepWriter({ ...LIMITS, vocab, numBlocks: 16, seed: 3 });
+		const { input } = steps.next(6);
+		input.sampling.logprobEntries.fill(1);
+		const [got, want] = await Promise.all(
+			[executable, wanted].map((it) => it.submit(structuredClone(input))),
+		);
+		await executable.close();
+		assert.ok(want.logprobs && want.logprobs.tokenIds.length > 0);
+		assert.deepEqual(got.tokenIds, want.tokenIds);
+		for (const [i, value] of want.logprobs.logprobs.entries())
+			assert.ok(Math.abs((got.logprobs?.logprobs[i] ?? 0) - value) < 1e-4);
 	}
 });
 

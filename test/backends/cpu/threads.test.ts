@@ -196,6 +196,7 @@ test("a process whose model is idle ends by itself; joined SIMD operations chang
 	]);
 	assert.equal(plain.output.length, 2);
 	assert.deepEqual(joined, plain);
+	assert.deepEqual(await inChild("unused"), {});
 });
 
 test("a process whose thread was killed ends by itself too", async () => {

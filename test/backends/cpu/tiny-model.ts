@@ -5,6 +5,7 @@ import type {
 	CompileOptions,
 	Executable,
 	Limits,
+	TensorDtype,
 	WeightSource,
 } from "../../../src/backends/backend.ts";
 import {
@@ -41,14 +42,18 @@ export function programOf(config: ConfigJson): Program {
 	return buildProgram(parseModelConfig(config));
 }
 
-export function dummiesOf(program: Program, seed = 3): WeightSource {
+export function dummiesOf(
+	program: Program,
+	seed = 3,
+	dtype: TensorDtype = "bf16",
+): WeightSource {
 	const tensors = weightsOf(program).flatMap(({ parts, shape }) =>
 		parts.map(({ tensor, rows }) => ({
 			name: tensor,
 			shape: [rows, ...shape.slice(1)],
 		})),
 	);
-	return dummyWeights(tensors, { seed, dtype: "bf16" });
+	return dummyWeights(tensors, { seed, dtype });
 }
 
 export const LIMITS: Limits = {
