@@ -24,8 +24,8 @@ export function attend_tiles(
 	const states = sums + <usize>groups * 16 * D;
 	const lasts = states + <usize>groups * 4 * STATE_BYTES;
 	const keys = (lasts + <usize>groups * 16 + 63) & ~63;
-	const values = keys + KEYS * D * 4;
-	const scores = values + KEYS * D * 4;
+	const values = keys + <usize>KEYS * D * 4;
+	const scores = values + <usize>KEYS * D * 4;
 	const probabilities = scores + KEYS * 16;
 	const product = probabilities + KEYS * 16;
 
@@ -93,7 +93,7 @@ function gather(
 ): void {
 	const size: usize = type === F32 ? 4 : 2;
 	const valuesOffset = <usize>blockSize * D * size;
-	if ((count & 15) !== 0) memory.fill(keys, 0, KEYS * D * 4);
+	if ((count & 15) !== 0) memory.fill(keys, 0, <usize>KEYS * D * 4);
 	for (let j = 0; j < count; j++) {
 		const p = chunk + j;
 		const block = cache + <usize>load<i32>(blocks + <usize>(p / blockSize) * 4) * blockBytes;

@@ -8,7 +8,7 @@
 // multiply-add and one addition for 16 products.
 //
 // wide_q4_0 and tile_q4_0: as in linear-q8-0.ts.
-import { floatToHalf, halfHigh, halfLow, halfToFloat, halfToFloat1, madd } from "./simd";
+import { floatToHalf, halfHigh, halfLow, halfToFloat, halfToFloat1, madd, max4 } from "./simd";
 
 const W_BLOCK: usize = 288;
 const X_BLOCK: usize = 160;
@@ -241,29 +241,36 @@ export function prepare_q4_0(x: usize, blocks: i32, group: usize, lane: i32): vo
 
 /** Quantizes one f32 row into column `column` of its panel: scale = m / −8 with m the value of largest magnitude, as ggml's quantize_row_q4_0. */
 export function pack_q4_0(row: usize, blocks: i32, panel: usize, column: i32): void {
-	const shift: u32 = column < 8 ? 0 : 4;
+	// The panel holds columns c and c + 8 in one byte; the nibble of the other column stays.
+	const shift: i32 = column < 8 ? 0 : 4;
+	const kept = i8x16.splat(<i8>(column < 8 ? 0xf0 : 0x0f));
 	for (let b = 0; b < blocks; b++) {
-		let largest: f32 = 0;
-		let signed: f32 = 0;
-		for (let i: usize = 0; i < 32; i++) {
-			const value = load<f32>(row + i * 4);
-			if (abs(value) > largest) {
-				largest = abs(value);
-				signed = value;
-			}
-		}
-		const scale = signed / <f32>-8;
-		const inverse: f32 = scale != 0 ? <f32>1 / scale : 0;
+		const scale = extreme(row) / <f32>-8;
+		const inverse = f32x4.splat(scale !== 0 ? <f32>1 / scale : 0);
 		store<u16>(panel + 256 + <usize>column * 2, floatToHalf(scale));
-		for (let i: usize = 0; i < 32; i++) {
-			const q = min<i32>(15, <i32>(load<f32>(row + i * 4) * inverse + <f32>8.5));
-			const at = panel + (i >> 2) * 32 + <usize>(column & 7) * 4 + (i & 3);
-			const other = load<u8>(at) & (shift === 0 ? 0xf0 : 0x0f);
-			store<u8>(at, <u8>(other | (q << shift)));
+		for (let i: usize = 0; i < 128; i += 16) {
+			const shifted = f32x4.add(f32x4.mul(v128.load(row + i), inverse), f32x4.splat(8.5));
+			const four = i32x4.min_s(i32x4.trunc_sat_f32x4_s(shifted), i32x4.splat(15));
+			const words = i16x8.narrow_i32x4_s(four, four);
+			const nibbles = i8x16.shl(i8x16.narrow_i16x8_s(words, words), shift);
+			// A quad of k is 32 bytes of the panel, four of them this column's.
+			const at = panel + i * 2 + <usize>(column & 7) * 4;
+			const other = v128.and(v128.load32_splat(at), kept);
+			v128.store32_lane(at, v128.or(other, nibbles), 0);
 		}
 		row += 128;
 		panel += W_BLOCK;
 	}
+}
+
+/** The value of largest magnitude among 32, the first of them where two are as large. */
+function extreme(row: usize): f32 {
+	let peak = f32x4.splat(0);
+	for (let i: usize = 0; i < 128; i += 16) peak = f32x4.max(peak, f32x4.abs(v128.load(row + i)));
+	const largest = max4(peak);
+	if (largest === 0) return 0;
+	for (let i: usize = 0; i < 128; i += 4) if (abs(load<f32>(row + i)) === largest) return load<f32>(row + i);
+	return 0;
 }
 
 /** One column of a panel back to f32: an embedding row. */

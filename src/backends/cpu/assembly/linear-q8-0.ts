@@ -7,7 +7,7 @@
 //
 // wide_q8_0 is for an engine that joins neighbouring 128-bit operations to 256 bits: then its 16 accumulators are 8 registers.
 // Elsewhere tile_q8_0 takes half a panel at a time.
-import { floatToHalf, halfHigh, halfLow, halfToFloat1, madd, roundAway } from "./simd";
+import { floatToHalf, halfHigh, halfLow, halfToFloat1, madd, max4, roundAway } from "./simd";
 
 const W_BLOCK: usize = 544;
 const X_BLOCK: usize = 272;
@@ -214,16 +214,24 @@ export function prepare_q8_0(x: usize, blocks: i32, group: usize, lane: i32): vo
  * as ggml's quantize_row_q8_0.
  */
 export function pack_q8_0(row: usize, blocks: i32, panel: usize, column: i32): void {
+	const columnAt = <usize>column * 2;
 	for (let b = 0; b < blocks; b++) {
-		let largest: f32 = 0;
-		for (let i: usize = 0; i < 32; i++) largest = max(largest, abs(load<f32>(row + i * 4)));
-		const scale = largest / <f32>127;
-		const inverse: f32 = scale > 0 ? <f32>1 / scale : 0;
-		store<u16>(panel + 512 + <usize>column * 2, floatToHalf(scale));
-		for (let i: usize = 0; i < 32; i += 2) {
-			const at = panel + i * 16 + <usize>column * 2;
-			store<i8>(at, <i8>roundAway(load<f32>(row + i * 4) * inverse));
-			store<i8>(at + 1, <i8>roundAway(load<f32>(row + i * 4 + 4) * inverse));
+		let peak = f32x4.splat(0);
+		for (let i: usize = 0; i < 128; i += 16) peak = f32x4.max(peak, f32x4.abs(v128.load(row + i)));
+		const scale = max4(peak) / <f32>127;
+		const inverse = f32x4.splat(scale > 0 ? <f32>1 / scale : 0);
+		store<u16>(panel + 512 + columnAt, floatToHalf(scale));
+		for (let i: usize = 0; i < 128; i += 32) {
+			const low = i32x4.trunc_sat_f32x4_s(roundAway(f32x4.mul(v128.load(row + i, 0), inverse)));
+			const high = i32x4.trunc_sat_f32x4_s(roundAway(f32x4.mul(v128.load(row + i, 16), inverse)));
+			const eight = i16x8.narrow_i32x4_s(low, high);
+			const bytes = i8x16.narrow_i16x8_s(eight, eight);
+			// A pair of k is 32 bytes of the panel; eight k are four pairs.
+			const at = panel + i * 4 + columnAt;
+			v128.store16_lane(at, bytes, 0, 0);
+			v128.store16_lane(at, bytes, 1, 32);
+			v128.store16_lane(at, bytes, 2, 64);
+			v128.store16_lane(at, bytes, 3, 96);
 		}
 		row += 128;
 		panel += W_BLOCK;

@@ -77,11 +77,14 @@ export function exp4(x: v128): v128 {
 	return f32x4.mul(f32x4.mul(p, low), high);
 }
 
-/** Half away from zero, as C's roundf. In f64, where the sum is exact: in f32 the number just below ½ becomes 1. */
+/** Half away from zero, as C's roundf. The fraction is exact, so the number just below ½ stays 0. */
 // @ts-ignore: decorator
 @inline
-export function roundAway(x: f32): i32 {
-	return <i32>(<f64>x + (x < 0 ? -0.5 : 0.5));
+export function roundAway(x: v128): v128 {
+	const whole = f32x4.trunc(x);
+	const away = f32x4.ge(f32x4.abs(f32x4.sub(x, whole)), f32x4.splat(0.5));
+	const one = v128.or(f32x4.splat(1), v128.and(x, i32x4.splat(0x80000000)));
+	return f32x4.add(whole, v128.and(away, one));
 }
 
 /** f32 → f16 bits, to nearest even; beyond f16's range: infinity. */
