@@ -42,9 +42,10 @@ interface Waiting {
 
 /** As source, as a build, or beside a bundle. */
 function workerModule(): WorkerModule {
-	const name = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
+	const here = import.meta.url;
+	const name = here.endsWith(".ts") ? "./worker.ts" : "./worker.js";
 	return {
-		url: new URL(name, import.meta.url),
+		url: new URL(name, here),
 		create: () =>
 			new Worker(new URL("./worker.js", import.meta.url), { type: "module" }),
 	};
