@@ -199,7 +199,7 @@ function createExecutable(
 			if (bytes > STEP_BYTES) return Promise.reject(tooLarge(bytes));
 			const header = layout.steps[numSteps % NUM_STEPS];
 			extendRope(input);
-			const { rows } = writeStep(
+			const rows = writeStep(
 				memory.buffer,
 				header,
 				input,

@@ -1,6 +1,27 @@
 /** The compiled kernels: their names and types, and the build that suits this machine. Addresses are bytes in the shared memory. */
 import { NanoVllmError } from "../../errors.ts";
 
+/** One KV head of one sequence, query tokens [start, end): row by row, or many rows through the matrix tiles. */
+type Attend = (
+	type: number,
+	q: number,
+	qRowBytes: number,
+	group: number,
+	headDim: number,
+	positions: number,
+	start: number,
+	end: number,
+	blocks: number,
+	blockSize: number,
+	cache: number,
+	blockBytes: number,
+	scale: number,
+	window: number,
+	out: number,
+	outRowBytes: number,
+	scratch: number,
+) => void;
+
 export interface Kernels {
 	embed(
 		format: number,
@@ -66,44 +87,8 @@ export interface Kernels {
 		cosSin: number,
 	): void;
 	write_cache(type: number, from: number, headDim: number, to: number): void;
-	attend(
-		type: number,
-		q: number,
-		qRowBytes: number,
-		group: number,
-		headDim: number,
-		positions: number,
-		start: number,
-		end: number,
-		blocks: number,
-		blockSize: number,
-		cache: number,
-		blockBytes: number,
-		scale: number,
-		window: number,
-		out: number,
-		outRowBytes: number,
-		scratch: number,
-	): void;
-	attend_tiles(
-		type: number,
-		q: number,
-		qRowBytes: number,
-		group: number,
-		headDim: number,
-		positions: number,
-		start: number,
-		end: number,
-		blocks: number,
-		blockSize: number,
-		cache: number,
-		blockBytes: number,
-		scale: number,
-		window: number,
-		out: number,
-		outRowBytes: number,
-		scratch: number,
-	): void;
+	attend: Attend;
+	attend_tiles: Attend;
 	sample_row(row: number, scratch: number): void;
 	pack_rows(
 		format: number,

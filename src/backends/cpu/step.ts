@@ -109,7 +109,7 @@ export function writeStep(
 	input: StepInput,
 	vocabSize: number,
 	previousRows: number,
-): { rows: number; entries: number } {
+): number {
 	const i32 = new Int32Array(memory);
 	const f32 = new Float32Array(memory);
 	let next = at + HEADER_BYTES;
@@ -198,7 +198,7 @@ export function writeStep(
 		i32[row + ROW.numBias] = s.biasStart[r + 1] - s.biasStart[r];
 		i32[row + ROW.mask] = maskOf.get(r) ?? 0;
 	}
-	return { rows, entries: tokens };
+	return rows;
 }
 
 /** Which sampling row each carried token belongs to. Both lists follow the order of tokens. */

@@ -292,7 +292,7 @@ function run(room: Room, rows: readonly Row[]): Result[] {
 	const { input, order } = stepInput(rows);
 	room.reset();
 	const step = room.take(stepBytes(input, vocab));
-	const { rows: rowsAt } = writeStep(room.memory.buffer, step, input, vocab, 0);
+	const rowsAt = writeStep(room.memory.buffer, step, input, vocab, 0);
 	const scratch = room.take((3 * vocab + 4 * 2048 + 16) * 4);
 	room.i32(scratch, vocab).fill(0);
 	const results: Result[] = new Array(rows.length);
