@@ -16,6 +16,7 @@ export const platform: Platform = {
 	peakRssBytes: () => undefined,
 	spawnWorker,
 	enableWasmRevectorize: () => false,
+	gpu: async () => globalThis.navigator?.gpu ?? null,
 	randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0],
 	now: () => performance.now(),
 };

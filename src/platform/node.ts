@@ -32,6 +32,7 @@ export const platform: Platform = {
 	peakRssBytes: () => process.resourceUsage().maxRSS * 1024,
 	spawnWorker,
 	enableWasmRevectorize,
+	gpu,
 	randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0],
 	now: () => performance.now(),
 };
@@ -193,4 +194,26 @@ function enableWasmRevectorize(on: boolean): boolean {
 			: "--no-experimental-wasm-revectorize",
 	);
 	return true;
+}
+
+/**
+ * Dawn's switches. The first two uncover what drivers have but the specification has not settled (matrices over subgroups, halves
+ * on NVIDIA); the others drop checks that our kernels do not need: they index within their arrays and write before they read.
+ */
+const DAWN_TOGGLES = [
+	"allow_unsafe_apis",
+	"vulkan_enable_f16_on_nvidia",
+	"disable_robustness",
+	"disable_workgroup_init",
+];
+
+let dawn: Promise<GPU | null> | null = null;
+
+/** Dawn, where the optional package `webgpu` is installed. Kept for the life of the process: it must outlive its devices. */
+function gpu(): Promise<GPU | null> {
+	dawn ??= import("webgpu").then(
+		({ create }) => create([`enable-dawn-features=${DAWN_TOGGLES.join()}`]),
+		() => null,
+	);
+	return dawn;
 }

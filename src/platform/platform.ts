@@ -17,6 +17,8 @@ export interface Platform {
 	spawnWorker(module: WorkerModule, data: unknown): WorkerHandle;
 	/** Asks the engine for a WebAssembly feature that is off by default. @returns whether it took the wish; it may still ignore it */
 	enableWasmRevectorize(on: boolean): boolean;
+	/** WebGPU's entry point, the same object every time; null where there is none. Does not say whether an adapter exists. */
+	gpu(): Promise<GPU | null>;
 	/** 32 unpredictable bits, as an unsigned integer. */
 	randomSeed(): number;
 	/** Milliseconds on a clock that never goes back; its zero means nothing. */

@@ -1,0 +1,218 @@
+/**
+ * The device room: asks an adapter for all it has that a kernel can use, and turns everything that goes wrong on it into a
+ * NanoVllmError. Knows no kernel and no model.
+ */
+import { NanoVllmError } from "../../errors.ts";
+
+/** Flags of the specification; Node has no globals for them. */
+export const USAGE = {
+	MAP_READ: 0x1,
+	MAP_WRITE: 0x2,
+	COPY_SRC: 0x4,
+	COPY_DST: 0x8,
+	UNIFORM: 0x40,
+	STORAGE: 0x80,
+	QUERY_RESOLVE: 0x200,
+} as const;
+export const MAP_MODE = { READ: 1, WRITE: 2 } as const;
+
+/** What kernels are written for: a kernel's text depends on nothing else of the device. */
+export interface Abilities {
+	/** Lanes every subgroup has at least; 1 where the device has no subgroups. */
+	readonly subgroupSize: number;
+	/** f16 × f16 → f32 matrices of 16 × 16 over a subgroup of 32 lanes (chromium_experimental_subgroup_matrix), and `enable f16`. */
+	readonly subgroupMatrix: boolean;
+	/** Threads of a workgroup at most. */
+	readonly maxInvocations: number;
+	/** Workgroup memory in bytes. */
+	readonly workgroupBytes: number;
+	/** Bytes one binding may show at most. */
+	readonly bindingBytes: number;
+}
+
+export interface Gpu {
+	readonly device: GPUDevice;
+	readonly abilities: Abilities;
+	/** For people: vendor, architecture, what is in use. */
+	readonly description: string;
+	readonly timestamps: boolean;
+	/** Throws what has gone wrong on the device since it was opened. @throws device_lost, backend_failed, out_of_memory */
+	check(): void;
+	/** Resolves when the device is lost or has failed; never rejects. */
+	readonly failed: Promise<NanoVllmError>;
+	/** Runs `allocate` and reports what of it the device had no room for. @throws out_of_memory, backend_failed */
+	guarded<T>(what: string, allocate: () => T | Promise<T>): Promise<T>;
+	close(): void;
+}
+
+const OPTIONAL_FEATURES = [
+	"shader-f16",
+	"subgroups",
+	"timestamp-query",
+	"chromium-experimental-subgroup-matrix",
+] as const;
+
+/** Asked for as large as the adapter has them. */
+const LIMITS = [
+	"maxBufferSize",
+	"maxStorageBufferBindingSize",
+	"maxStorageBuffersPerShaderStage",
+	"maxComputeWorkgroupStorageSize",
+	"maxComputeInvocationsPerWorkgroup",
+	"maxComputeWorkgroupSizeX",
+] as const;
+
+/** The matrices our kernels multiply. */
+const MATRIX = { componentType: "f16", resultComponentType: "f32" } as const;
+
+interface MatrixConfig {
+	readonly componentType: string;
+	readonly resultComponentType: string;
+	readonly M: number;
+	readonly N: number;
+	readonly K: number;
+}
+
+/** @throws device_unavailable */
+export async function openGpu(gpu: GPU): Promise<Gpu> {
+	const adapter = await gpu.requestAdapter({
+		powerPreference: "high-performance",
+	});
+	if (adapter === null)
+		throw new NanoVllmError(
+			"device_unavailable",
+			'this machine offers no WebGPU adapter. Install a Vulkan, Metal or Direct3D 12 driver, or use device "cpu".',
+		);
+	const features = OPTIONAL_FEATURES.filter((name) =>
+		adapter.features.has(name),
+	) as GPUFeatureName[];
+	const requiredLimits: Record<string, number> = {};
+	for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
+	let device: GPUDevice;
+	try {
+		device = await adapter.requestDevice({
+			requiredFeatures: features,
+			requiredLimits,
+		});
+	} catch (cause) {
+		throw new NanoVllmError(
+			"device_unavailable",
+			`the WebGPU adapter ${describe(adapter)} gives no device: ${(cause as Error).message}. Use device "cpu".`,
+			{ cause },
+		);
+	}
+	return watch(device, adapter, gpu);
+}
+
+/** `keepAlive`: Dawn in Node aborts the process when the object its `create` returned is collected before the device. */
+function watch(device: GPUDevice, adapter: GPUAdapter, keepAlive: GPU): Gpu {
+	let failure: NanoVllmError | null = null;
+	let closed = false;
+	let tell: (error: NanoVllmError) => void = () => {};
+	const failed = new Promise<NanoVllmError>((resolve) => {
+		tell = resolve;
+	});
+	const fail = (error: NanoVllmError) => {
+		failure ??= error;
+		tell(failure);
+	};
+	device.lost.then(({ reason, message }) => {
+		if (!closed) fail(deviceLost(reason, message));
+	});
+	device.onuncapturederror = ({ error }) => fail(asError(error, "a step"));
+	return {
+		device,
+		abilities: abilitiesOf(device, adapter),
+		description: describe(adapter),
+		timestamps: device.features.has("timestamp-query"),
+		failed,
+		check() {
+			if (failure !== null) throw failure;
+		},
+		async guarded(what, allocate) {
+			device.pushErrorScope("out-of-memory");
+			device.pushErrorScope("validation");
+			const scopes = async () => {
+				const invalid = await device.popErrorScope();
+				const full = await device.popErrorScope();
+				const error = full ?? invalid;
+				if (error !== null) fail(asError(error, what, full !== null));
+				if (failure !== null) throw failure;
+			};
+			const result = await (async () => allocate())().catch(async (cause) => {
+				await scopes();
+				throw cause;
+			});
+			await scopes();
+			return result;
+		},
+		close() {
+			closed = true;
+			device.destroy();
+			void keepAlive;
+		},
+	};
+}
+
+function deviceLost(reason: string, message: string): NanoVllmError {
+	return new NanoVllmError(
+		"device_lost",
+		`the GPU was lost (${reason || "unknown"}): ${message || "no reason given"}. Requests in flight are gone; load the model again.`,
+	);
+}
+
+function asError(
+	error: GPUError,
+	what: string,
+	outOfMemory = error.constructor.name === "GPUOutOfMemoryError",
+): NanoVllmError {
+	const { message } = error;
+	if (outOfMemory)
+		return new NanoVllmError(
+			"out_of_memory",
+			`the GPU has no room for ${what}: ${message}. Lower kvCacheMemoryBytes or maxNumBatchedTokens, or load with a quantization.`,
+		);
+	return new NanoVllmError(
+		"backend_failed",
+		`WebGPU refused ${what}: ${message}`,
+	);
+}
+
+function abilitiesOf(device: GPUDevice, adapter: GPUAdapter): Abilities {
+	const { limits, features } = device;
+	const info = adapter.info as GPUAdapterInfo & {
+		readonly subgroupMatrixConfigs?: readonly MatrixConfig[];
+	};
+	const hasMatrix = (info.subgroupMatrixConfigs ?? []).some(
+		({ componentType, resultComponentType, M, N, K }) =>
+			componentType === MATRIX.componentType &&
+			resultComponentType === MATRIX.resultComponentType &&
+			M === 16 &&
+			N === 16 &&
+			K === 16,
+	);
+	const subgroups = features.has("subgroups");
+	const subgroupSize = subgroups ? info.subgroupMinSize : 1;
+	return {
+		subgroupSize,
+		subgroupMatrix:
+			hasMatrix &&
+			subgroupSize === 32 &&
+			info.subgroupMaxSize === 32 &&
+			features.has("shader-f16") &&
+			features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName),
+		maxInvocations: Math.min(
+			limits.maxComputeInvocationsPerWorkgroup,
+			limits.maxComputeWorkgroupSizeX,
+		),
+		workgroupBytes: limits.maxComputeWorkgroupStorageSize,
+		bindingBytes: Math.min(
+			limits.maxStorageBufferBindingSize,
+			limits.maxBufferSize,
+		),
+	};
+}
+
+function describe({ info }: GPUAdapter): string {
+	return info.description || `${info.vendor} ${info.architecture}`.trim();
+}

@@ -1,0 +1,33 @@
+/** Pieces of WGSL text that kernels share. Halves are unpacked with unpack2x16float, which every device has. */
+import type { Storage } from "./layout.ts";
+
+/** `[0, n)` */
+export const range = (n: number): number[] => [...Array(n).keys()];
+
+/** One piece of text per index, under one another. */
+export const each = (n: number, text: (i: number) => string): string =>
+	range(n).map(text).join("\n");
+
+/** Type of the array elements that hold four activations. */
+export const vec4Type = (storage: Storage): string =>
+	storage === "f16" ? "vec2<u32>" : "vec4<f32>";
+
+/** Four f32 of an element of `vec4Type`. */
+export const unpack4 = (storage: Storage, value: string): string =>
+	storage === "f16" ? `halves4(${value})` : value;
+
+/** An element of `vec4Type` from a vec4<f32>. Halves saturate. */
+export const pack4 = (storage: Storage, value: string): string =>
+	storage === "f16" ? `toHalves4(${value})` : value;
+
+/** Largest finite half. */
+export const MAX_HALF = 65504;
+
+export const HALVES = `
+fn halves4(x: vec2<u32>) -> vec4<f32> {
+  return vec4<f32>(unpack2x16float(x.x), unpack2x16float(x.y));
+}
+fn toHalves4(x: vec4<f32>) -> vec2<u32> {
+  let y = clamp(x, vec4<f32>(-${MAX_HALF}.0), vec4<f32>(${MAX_HALF}.0));
+  return vec2<u32>(pack2x16float(y.xy), pack2x16float(y.zw));
+}`;
