@@ -1,5 +1,6 @@
 /** Finds a model's files, reads what they say, and puts it on a device. The only file that knows every backend and weight format. */
 import type { Backend, Executable, WeightSource } from "./backends/backend.ts";
+import type { KernelBench } from "./backends/kernel-bench.ts";
 import { type Program, weightsOf } from "./backends/program.ts";
 import { checkWeights } from "./backends/read-weight.ts";
 import { type EngineConfig, show } from "./config.ts";
@@ -197,12 +198,33 @@ async function openBackend(
 			return module.referenceBackend;
 		}
 		case "webgpu":
-			throw new NanoVllmError(
-				"device_unavailable",
-				'device "webgpu" is not built in this version. Use device "cpu" or "auto".',
-			);
+			throw webgpuUnavailable();
 		default:
 			return config.device satisfies never;
+	}
+}
+
+function webgpuUnavailable(): NanoVllmError {
+	return new NanoVllmError(
+		"device_unavailable",
+		'device "webgpu" is not built in this version. Use device "cpu" or "auto".',
+	);
+}
+
+/** What times a device's kernels one by one; no model is loaded. @throws device_unavailable */
+export async function openKernelBench(
+	device: "cpu" | "webgpu",
+	platform: Platform,
+): Promise<KernelBench> {
+	switch (device) {
+		case "cpu": {
+			const module = await import("./backends/cpu/bench/bench.ts");
+			return module.createCpuKernelBench(platform);
+		}
+		case "webgpu":
+			throw webgpuUnavailable();
+		default:
+			return device satisfies never;
 	}
 }
 

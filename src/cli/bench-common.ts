@@ -69,6 +69,13 @@ export async function report(
 	file: string | undefined,
 ): Promise<void> {
 	process.stdout.write(`${table(rows)}\n`);
+	await writeFigures(figures, file);
+}
+
+export async function writeFigures(
+	figures: object,
+	file: string | undefined,
+): Promise<void> {
 	if (file !== undefined)
 		await writeFile(file, `${JSON.stringify(figures, null, 2)}\n`);
 }

@@ -1,5 +1,6 @@
 /** The command line as commander sees it: every command, one way of help, one way of errors. */
 import { Command, Help, type Option } from "commander";
+import { addBenchKernels } from "./bench-kernels.ts";
 import { addBenchLatency } from "./bench-latency.ts";
 import { addBenchThroughput } from "./bench-throughput.ts";
 import { addChat } from "./chat.ts";
@@ -28,9 +29,12 @@ export function createProgram(): Command {
 	addChat(program);
 	const bench = program
 		.command("bench")
-		.description("measure throughput or latency on random prompts");
+		.description(
+			"measure throughput or latency on random prompts, or a device's kernels",
+		);
 	addBenchThroughput(bench);
 	addBenchLatency(bench);
+	addBenchKernels(bench);
 	return program;
 }
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { KernelRow as Row } from "../../src/backends/kernel-bench.ts";
 import { parseModelConfig } from "../../src/models/config.ts";
 import { DUMMY, run, temporaryFolder, writeModel } from "./command-line.ts";
 
@@ -120,6 +121,75 @@ test("latency: prefill and decode apart, and they add up", async () => {
 	near(
 		figures.endToEndMs,
 		figures.timeToFirstTokenMs + 8 * figures.timePerOutputTokenMs,
+	);
+});
+
+test("kernels: what the device can do, then the kernels asked for as shares of it", async () => {
+	const { code, stdout, stderr } = await run([
+		...["bench", "kernels", "--device", "cpu", "--threads", "2"],
+		...["--only", "linear,sampler", "--formats", "q8_0,f32"],
+		...["--shapes", "o,qkv", "--tokens", "1,5", "--sample-ms", "1"],
+		...["--json", json("k.json")],
+	]);
+	assert.equal(code, 0, stderr);
+	assert.match(stderr, /cpu, 2 threads/);
+	assert.match(stdout, /^memory reads +[\d.,]+ GB\/s\n/);
+	assert.match(stdout, /\nqkv +q8_0 +5 /);
+	const { device, about, host, ceilings, rows } = read("k.json");
+	assert.equal(device, "cpu");
+	assert.match(about, /2 threads/);
+	assert.match(host, /Node v/);
+	const { bytesPerSecond, peaks } = ceilings;
+	assert.ok(bytesPerSecond > 0 && peaks.length > 0);
+	assert.deepEqual(
+		rows.slice(0, 8).map((row: Row) => [row.kernel, row.format, row.tokens]),
+		["q8_0", "f32"].flatMap((format) =>
+			["qkv", "o"].flatMap((name) => [
+				[name, format, 1],
+				[name, format, 5],
+			]),
+		),
+	);
+	for (const row of rows as Row[]) {
+		assert.ok(row.us > 0);
+		near(row.shareOfRead, row.bytesPerSecond / bytesPerSecond);
+		if (row.kernel.startsWith("sampler")) {
+			assert.deepEqual([row.flopsPerSecond, row.shareOfPeak], [null, null]);
+			continue;
+		}
+		const weights = row.kernel === "o" ? 2048 * 1024 : 1024 * 4096;
+		near(row.flopsPerSecond ?? 0, (2e6 * weights * row.tokens) / row.us);
+		const peak = (row.flopsPerSecond ?? 0) / (row.shareOfPeak ?? 0);
+		assert.ok(
+			peaks.some((p: { flopsPerSecond: number }) => {
+				return Math.abs(p.flopsPerSecond / peak - 1) < 1e-6;
+			}),
+		);
+	}
+});
+
+test("kernels: names that are none, and choices that leave nothing, are told", async () => {
+	const failures: [string[], RegExp][] = [
+		[["--formats", "q9_0"], /q9_0 is none of bf16, f16, f32, q8_0, q4_0/],
+		[["--only", "sampler,gemm"], /gemm is none of linear, attention, sampler/],
+		[["--shapes", "mlp"], /mlp is none of qkv, o, gate_up, down, lm_head/],
+		[
+			["--tokens", "1,0"],
+			/'1,0' is invalid\. Wanted a whole number of at least 1/,
+		],
+		[["--device", "tpu"], /Allowed choices are cpu, webgpu/],
+		[
+			["--only", "linear", "--shapes", "lm_head", "--formats", "q4_0"],
+			/leave nothing to measure/,
+		],
+	];
+	await Promise.all(
+		failures.map(async ([args, message]) => {
+			const { code, stderr } = await run(["bench", "kernels", ...args]);
+			assert.equal(code, 1);
+			assert.match(stderr, /^error \[invalid_option\]: /);
+			assert.match(stderr, message);
+		}),
 	);
 });
 

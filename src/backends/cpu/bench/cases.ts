@@ -1,10 +1,11 @@
-/** What bench/kernels.ts times: small programs of one kind of op, laid out as the backend would. */
+/** What is timed: small programs of one kind of op, laid out as the backend would. */
 import {
-	FORMATS,
-	PANEL_COLUMNS,
-	type WeightFormat,
-} from "../../src/backends/cpu/format.ts";
-import { type Layout, layOut } from "../../src/backends/cpu/plan.ts";
+	ATTENTION_HEADS,
+	type AttentionShape,
+	type LinearShape,
+	type SamplerShape,
+	VOCAB_SIZE,
+} from "../../kernel-bench.ts";
 import type {
 	Activation,
 	Heads,
@@ -12,7 +13,9 @@ import type {
 	Op,
 	Program,
 	Weight,
-} from "../../src/backends/program.ts";
+} from "../../program.ts";
+import { FORMATS, PANEL_COLUMNS, type WeightFormat } from "../format.ts";
+import { type Layout, layOut } from "../plan.ts";
 
 export interface KernelCase {
 	readonly name: string;
@@ -21,7 +24,7 @@ export interface KernelCase {
 	readonly numTokens: number;
 	readonly numSeqs: number;
 	readonly contextLen: number;
-	readonly sampling: Sampling | null;
+	readonly sampling: SamplerShape["sampling"];
 	readonly program: Program;
 	/** How often the step does the thing measured. */
 	readonly repeats: number;
@@ -30,59 +33,19 @@ export interface KernelCase {
 	readonly bytes: number;
 }
 
-export interface Sampling {
-	readonly temperature: number;
-	readonly topK: number;
-	readonly topP: number;
-}
-
-export interface LinearShape {
-	readonly name: string;
-	readonly op: "normLinear" | "linearAdd" | "normGatedLinear";
-	readonly columns: number;
-	readonly rows: number;
-	/** Tokens a step brings at most. */
-	readonly maxTokens: number;
-	/** With q4_0, this one is q8_0 all the same. */
-	readonly keeps8Bits: boolean;
-}
-
-/** Qwen3-0.6B's. The output head never sees more rows at once than it makes logits for. */
-export const LINEAR_SHAPES: readonly LinearShape[] = [
-	layerShape("qkv", "normLinear", 1024, 4096),
-	layerShape("o", "linearAdd", 2048, 1024),
-	layerShape("gate_up", "normGatedLinear", 1024, 6144),
-	layerShape("down", "linearAdd", 3072, 1024),
-	{
-		name: "lm_head",
-		op: "normLinear",
-		columns: 1024,
-		rows: 151_936,
-		maxTokens: 64,
-		keeps8Bits: true,
-	},
-];
-
-function layerShape(
-	name: string,
-	op: LinearShape["op"],
-	columns: number,
-	rows: number,
-): LinearShape {
-	return { name, op, columns, rows, maxTokens: 4096, keeps8Bits: false };
-}
-
-const HEADS: Heads = { numHeads: 16, numKvHeads: 8, headDim: 128 };
-const VOCAB_SIZE = 151_936;
 /** Together larger than the last-level cache, so that weights come from memory as in a model of many layers. */
 const STREAMED_BYTES = 96 * 2 ** 20;
 const MAX_REPEATS = 64;
 
-export function linearCase(
-	{ name, op, columns, rows }: LinearShape,
-	format: WeightFormat,
-	numTokens: number,
-): KernelCase {
+export function linearCase({
+	shape: { name, op, columns, rows },
+	format,
+	numTokens,
+}: {
+	readonly shape: LinearShape;
+	readonly format: WeightFormat;
+	readonly numTokens: number;
+}): KernelCase {
 	const bytes = bytesPerWeight(format) * rows * columns;
 	const repeats = repeatsOf(bytes);
 	const input = activation("input", columns);
@@ -116,14 +79,13 @@ export function linearCase(
 	};
 }
 
-/** numSeqs sequences whose last `queries` tokens of `contextLen` are new. */
-export function attentionCase(
-	name: string,
-	numSeqs: number,
-	contextLen: number,
-	queries: number,
-): KernelCase {
-	const { numHeads, numKvHeads, headDim } = HEADS;
+export function attentionCase({
+	name,
+	numSeqs,
+	contextLen,
+	numQueries,
+}: AttentionShape): KernelCase {
+	const { numHeads, numKvHeads, headDim } = ATTENTION_HEADS;
 	const bytes = numSeqs * contextLen * 2 * numKvHeads * headDim * 2;
 	const repeats = repeatsOf(bytes);
 	const qkv = activation("qkv", (numHeads + 2 * numKvHeads) * headDim);
@@ -131,7 +93,7 @@ export function attentionCase(
 	const attention = (layer: number): Op => ({
 		op: "attention",
 		layer,
-		heads: HEADS,
+		heads: ATTENTION_HEADS,
 		scale: headDim ** -0.5,
 		slidingWindow: null,
 		qkv,
@@ -142,27 +104,30 @@ export function attentionCase(
 	const embed: Op = { op: "embed", weight, output: activation("rows", 32) };
 	const layers = Array.from({ length: repeats }, (_, i) => attention(i));
 	// The keys a query sees: all before it, and itself.
-	const seen = queries * (contextLen - (queries - 1) / 2);
+	const seen = numQueries * (contextLen - (numQueries - 1) / 2);
 	return {
 		name,
 		format: "f16",
-		numTokens: numSeqs * queries,
+		numTokens: numSeqs * numQueries,
 		numSeqs,
 		contextLen,
 		sampling: null,
-		program: programOf([embed, ...layers], Array(repeats).fill(HEADS)),
+		program: programOf(
+			[embed, ...layers],
+			Array(repeats).fill(ATTENTION_HEADS),
+		),
 		repeats,
 		macs: numSeqs * numHeads * seen * headDim * 2,
 		bytes,
 	};
 }
 
-/** Logits from 32 columns cost little; without `sampling`, only they are made: the difference is the sampler. */
-export function samplerCase(
-	name: string,
-	numRows: number,
-	sampling: Sampling | null,
-): KernelCase {
+/** Logits from 32 columns cost little. */
+export function samplerCase({
+	name,
+	numRows,
+	sampling,
+}: SamplerShape): KernelCase {
 	const columns = 32;
 	const input = activation("input", columns);
 	const output: Activation = { name: "logits", rows: "R", width: VOCAB_SIZE };

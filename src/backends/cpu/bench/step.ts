@@ -1,5 +1,5 @@
 /** The step a case runs, as the engine would write it. */
-import type { SamplingInput, StepInput } from "../../src/backends/backend.ts";
+import type { SamplingInput, StepInput } from "../../backend.ts";
 import type { KernelCase } from "./cases.ts";
 
 /** Every token is 0; a sequence's last tokens are new, its blocks lie in any order. */

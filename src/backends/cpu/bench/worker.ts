@@ -1,8 +1,8 @@
-/** A thread of bench/kernels.ts: walks a plan, or runs a ceiling loop, as often as told. Thread 0 says how long it took. */
-import { parentPort } from "node:worker_threads";
-import { instantiate, type Kernels } from "../../src/backends/cpu/kernels.ts";
-import type { Plan } from "../../src/backends/cpu/plan.ts";
-import { createWalker } from "../../src/backends/cpu/walk.ts";
+/** A thread of the kernel bench: walks a plan, or runs a ceiling loop, as often as told. Knows no cases and no figures. */
+import { workerPort } from "../../../platform/worker-port.ts";
+import { instantiate, type Kernels } from "../kernels.ts";
+import type { Plan } from "../plan.ts";
+import { createWalker } from "../walk.ts";
 
 /** Kernels that only benchmarks call: see assembly/ceiling.ts. */
 interface CeilingKernels {
@@ -10,7 +10,7 @@ interface CeilingKernels {
 	dot_ceiling(kind: number, isWide: number, at: number, rounds: number): void;
 }
 
-/** The worker's first message. */
+/** The worker's first message; every other one is a job. */
 export interface ThreadStart {
 	readonly module: WebAssembly.Module;
 	readonly memory: WebAssembly.Memory;
@@ -46,28 +46,38 @@ export type Job =
 			readonly count: number;
 	  };
 
-/** A thread has finished; ms is thread 0's, from the meeting before to the one after. */
+/** A thread has finished. */
 export interface JobDone {
+	readonly thread: number;
+	/** From the meeting before to the one after. */
 	readonly ms: number;
 }
 
-const port = parentPort;
-if (port === null) throw new Error("worker.ts runs as a worker thread");
-port.once("message", (start: ThreadStart) => {
-	const { module, memory, numThreads, meeting } = start;
+serve();
+
+function serve(): void {
+	const port = workerPort();
+	let run: ((job: Job) => JobDone) | null = null;
+	port.onMessage((message) => {
+		if (run === null) run = startThread(message as ThreadStart);
+		else port.postMessage(run(message as Job));
+	});
+}
+
+function startThread(start: ThreadStart): (job: Job) => JobDone {
+	const { module, memory, thread, numThreads, meeting } = start;
 	const kernels = instantiate(module, memory) as Kernels & CeilingKernels;
 	kernels.set_wide(start.wide ? 1 : 0);
 	const meet = () => kernels.barrier(meeting, numThreads);
-	port.on("message", (job: Job) => {
+	return (job) => {
 		const work = workOf(job, kernels, start);
 		meet();
 		const begin = performance.now();
 		work();
 		meet();
-		const done: JobDone = { ms: performance.now() - begin };
-		port.postMessage(done);
-	});
-});
+		return { thread, ms: performance.now() - begin };
+	};
+}
 
 function workOf(
 	job: Job,

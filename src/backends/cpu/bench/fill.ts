@@ -1,12 +1,7 @@
 /** Gives a case's memory ordinary values, quickly: a little noise, and copies of it. */
-import {
-	depthOf,
-	FORMATS,
-	isQuantized,
-	PANEL_COLUMNS,
-} from "../../src/backends/cpu/format.ts";
-import type { Kernels } from "../../src/backends/cpu/kernels.ts";
-import type { Layout, PackedMatrix } from "../../src/backends/cpu/plan.ts";
+import { depthOf, FORMATS, isQuantized, PANEL_COLUMNS } from "../format.ts";
+import type { Kernels } from "../kernels.ts";
+import type { Layout, PackedMatrix } from "../plan.ts";
 import type { KernelCase } from "./cases.ts";
 
 /** Every matrix, vector, activation and cached key with ordinary values. */

@@ -1,5 +1,6 @@
 /** What the machine does at most, by the loops of assembly/ceiling.ts with the same threads. */
-import type { WeightFormat } from "../../src/backends/cpu/format.ts";
+import type { Ceilings } from "../../kernel-bench.ts";
+import type { WeightFormat } from "../format.ts";
 import { bestMs, type Threads } from "./threads.ts";
 
 /** The ways to multiply and add, by assembly/ceiling.ts's numbers. Products an instruction, with relaxed SIMD and without. */
@@ -15,15 +16,13 @@ const INSTRUCTIONS = {
 } as const;
 type Instruction = keyof typeof INSTRUCTIONS;
 
-export interface Ceilings {
-	/** Bytes read per second from memory. */
-	readonly bytesPerSecond: number;
-	/** Products per second. */
-	readonly macsPerSecond: Readonly<Record<Instruction, number>>;
+/** Flops per second at most with the instruction that a format's kernels use. */
+export function peakOf(format: WeightFormat, { peaks }: Ceilings): number {
+	const { name } = INSTRUCTIONS[instructionOf(format)];
+	return peaks.find((peak) => peak.name === name)?.flopsPerSecond ?? Number.NaN;
 }
 
-/** Which one a format's kernels use. */
-export function instructionOf(format: WeightFormat): Instruction {
+function instructionOf(format: WeightFormat): Instruction {
 	switch (format) {
 		case "q8_0":
 			return "int16";
@@ -55,49 +54,24 @@ export async function measureCeilings(
 		readonly sampleMs: number;
 	},
 ): Promise<Ceilings> {
-	// Pages nobody has written to are all the same zeros.
+	// Pages nobody has written to are all the same zeros. As floats, bytes of 1 are small normal numbers.
 	new Uint8Array(memory.buffer, at, READ_BYTES).fill(1);
 	const read = (count: number) =>
 		({ kind: "read", at, bytes: READ_BYTES, count }) as const;
 	const readMs = await bestMs(threads, read, sampleMs);
-	const peak = async (name: Instruction) => {
-		const { id, products } = INSTRUCTIONS[name];
-		let best = 0;
+	const peaks: { name: string; flopsPerSecond: number }[] = [];
+	for (const { id, products, name } of Object.values(INSTRUCTIONS)) {
+		let flopsPerSecond = 0;
 		for (const wide of [false, true]) {
+			const place = { at, stride: DOT_STRIDE, wide };
 			const dot = (count: number) =>
-				({
-					kind: "dot",
-					instruction: id,
-					wide,
-					at,
-					stride: DOT_STRIDE,
-					count,
-				}) as const;
+				({ kind: "dot", instruction: id, ...place, count }) as const;
 			const ms = await bestMs(threads, dot, sampleMs);
 			const perRound = ROUND[wide ? 1 : 0] * products[relaxed ? 0 : 1];
-			best = Math.max(best, (1000 * numThreads * perRound) / ms);
+			const flops = 2 * numThreads * perRound;
+			flopsPerSecond = Math.max(flopsPerSecond, (1000 * flops) / ms);
 		}
-		return best;
-	};
-	// As floats, bytes of 1 are small normal numbers.
-	return {
-		bytesPerSecond: (1000 * READ_BYTES) / readMs,
-		macsPerSecond: {
-			int16: await peak("int16"),
-			int8: await peak("int8"),
-			int8Four: await peak("int8Four"),
-			float: await peak("float"),
-		},
-	};
+		peaks.push({ name, flopsPerSecond });
+	}
+	return { bytesPerSecond: (1000 * READ_BYTES) / readMs, peaks };
 }
-
-export function ceilingLines({ bytesPerSecond, macsPerSecond }: Ceilings) {
-	const lines = [`${"memory reads".padEnd(34)} ${giga(bytesPerSecond)} GB/s`];
-	for (const [key, { name }] of Object.entries(INSTRUCTIONS))
-		lines.push(
-			`${name.padEnd(34)} ${giga(macsPerSecond[key as Instruction])} GMAC/s`,
-		);
-	return lines;
-}
-
-const giga = (value: number) => (value / 1e9).toFixed(1).padStart(7);
