@@ -363,7 +363,7 @@ export function layOut(program: Program, options: LayoutOptions): Layout {
 		...[...matrices.values()].map((m) => groupBytes(m.format, m.columns)),
 	);
 	const groups = arena.take(Math.ceil(groupRows / GROUP_ROWS) * widest);
-	const samplerScratchBytes = 3 * program.vocabSize * 4 + 4 * 2048 * 4 + 1024;
+	const samplerScratchBytes = samplerScratchOf(program.vocabSize);
 	const samplerScratch = arena.take(numThreads * samplerScratchBytes);
 	const threadScratchBytes = scratchBytes(program, [...matrices.values()]);
 	const threadScratch = arena.take(numThreads * threadScratchBytes);
@@ -463,6 +463,12 @@ export function tilesScratch(rows: number, headDim: number): number {
 	const groups = Math.ceil(rows / GROUP_ROWS);
 	const padded = Math.ceil(headDim / 16) * 16;
 	return groups * 32 * padded + groups * 48 + 64 * padded * 8 + 4096;
+}
+
+/** What assembly/sample.ts's sample_row wants: counts, raw logits, a list, the maxima of 64 logits each, bins, and what says where they are. */
+export function samplerScratchOf(vocabSize: number): number {
+	const words = 3 * vocabSize + Math.ceil(vocabSize / 64);
+	return Math.ceil((words * 4 + 2048 * 8 + 64) / 64) * 64;
 }
 
 function stagingRow(matrices: Iterable<PackedMatrix>): number {

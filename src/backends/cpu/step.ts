@@ -27,7 +27,7 @@ export const HEADER = {
 
 export const HEADER_BYTES = 128;
 
-/** Words of assembly/sample.ts's Row. */
+/** Words of assembly/sample-row.ts's Row. */
 export const ROW = {
 	logits: 0,
 	vocab: 1,
@@ -55,9 +55,10 @@ export const ROW = {
 	entryLogprobs: 23,
 	entryRanks: 24,
 	result: 25,
+	threshold: 26,
 } as const;
 
-export const ROW_WORDS = 26;
+export const ROW_WORDS = 27;
 
 /** What a result below 0 means. */
 export const FAILURES = new Map<number, "nan" | "forbidden">([

@@ -5,6 +5,7 @@ import type {
 	SamplingInput,
 	StepInput,
 } from "../../../src/backends/backend.ts";
+import { samplerScratchOf } from "../../../src/backends/cpu/plan.ts";
 import {
 	ROW,
 	ROW_WORDS,
@@ -68,7 +69,10 @@ eachBuild((room) => {
 		[5, 600],
 		[31, 1200],
 		[33, 1200],
+		[64, 400],
+		[65, 400],
 		[1000, 500],
+		[4099, 100],
 	])
 		test(`${numRows} random rows of ${vocab} tokens`, () => {
 			const random = randomSource(20 + vocab);
@@ -215,6 +219,22 @@ eachBuild((room) => {
 		);
 		check(room, rows);
 	});
+
+	test("a temperature so cold that values overflow: the lowest of them is taken, filters or not", () => {
+		const logits = new Float32Array(300).fill(-1);
+		for (const i of [299, 150, 70]) logits[i] = i * 1e36;
+		const rows = [{}, { topK: 2 }, { topP: 0.5 }, { minP: 0.5 }].map((row) => ({
+			...plainRow,
+			logits,
+			temperature: 1e-3,
+			...row,
+		}));
+		check(room, rows);
+		assert.deepEqual(
+			run(room, rows).map(({ token }) => token),
+			[70, 70, 70, 70],
+		);
+	});
 });
 
 const pick = <T>(random: RandomSource, ...choices: T[]): T =>
@@ -293,7 +313,8 @@ function run(room: Room, rows: readonly Row[]): Result[] {
 	room.reset();
 	const step = room.take(stepBytes(input, vocab));
 	const rowsAt = writeStep(room.memory.buffer, step, input, vocab, 0);
-	const scratch = room.take((3 * vocab + 4 * 2048 + 16) * 4);
+	const scratchBytes = samplerScratchOf(vocab);
+	const scratch = room.take(scratchBytes);
 	room.i32(scratch, vocab).fill(0);
 	const results: Result[] = new Array(rows.length);
 	const logits = room.take(vocab * 4);
@@ -304,9 +325,8 @@ function run(room: Room, rows: readonly Row[]): Result[] {
 		words[ROW.logits] = logits;
 		words[ROW.carried] = rows[index].carried ?? -1;
 		room.kernels.sample_row(at, scratch);
-		const end = scratch + (3 * vocab + 4 * 2048 + 16) * 4;
 		assert.equal(
-			room.i32(end, 1)[0],
+			room.i32(scratch + scratchBytes, 1)[0],
 			-1,
 			"the sampler wrote behind its scratch",
 		);
@@ -324,13 +344,31 @@ function run(room: Room, rows: readonly Row[]): Result[] {
 		results[index] = {
 			result,
 			token: result,
-			logits: room.f32(logits, vocab).slice(),
+			logits: leftBy(
+				rows[index],
+				result,
+				room.f32(at, ROW_WORDS)[ROW.threshold],
+				room.f32(logits, vocab),
+			),
 			entryTokens: Array.from(room.i32(words[ROW.entryTokens], length)),
 			entryLogprobs: Array.from(room.f32(words[ROW.entryLogprobs], length)),
 			entryRanks: Array.from(room.i32(words[ROW.entryRanks], length)),
 		};
 	}
 	return results;
+}
+
+/** The kernel leaves temperature and filters to its last stage: they are a quotient and a threshold. */
+function leftBy(
+	{ temperature, scored }: Row,
+	result: number,
+	threshold: number,
+	adjusted: Float32Array,
+): Float32Array {
+	if (temperature === 0 || scored !== null || result < 0)
+		return adjusted.slice();
+	const values = adjusted.map((logit) => logit / Math.fround(temperature));
+	return values.map((value) => (value >= threshold ? value : -Infinity));
 }
 
 /** order[r]: which of `rows` stands in row r; scoring rows come last. */
