@@ -4,19 +4,23 @@ import { bytesPerElement, findNonFinite } from "../weights/convert.ts";
 import type { TensorDtype, WeightSource } from "./backend.ts";
 import type { Weight } from "./program.ts";
 
-/** Small enough to stay in a core's cache on the way from file to device. */
-const CHUNK_BYTES = 2 * 2 ** 20;
+/** Bytes of a chunk at most, unless one row is more. Small enough to stay in a core's cache on the way from file to device. */
+export const CHUNK_BYTES = 2 * 2 ** 20;
 
 /**
  * Hands the weight's elements to `consume` in row-major order, part after part. `offset`: where in the weight the chunk
- * begins, in elements.
+ * begins, in elements. The next chunk is read when `consume` is done with this one.
  * @throws missing_tensor, shape_mismatch, unsupported_dtype, nan_weights
  */
 export async function readWeight(
 	source: WeightSource,
 	weight: Weight,
 	signal: AbortSignal | undefined,
-	consume: (bytes: Uint8Array, dtype: TensorDtype, offset: number) => void,
+	consume: (
+		bytes: Uint8Array,
+		dtype: TensorDtype,
+		offset: number,
+	) => void | Promise<void>,
 ): Promise<void> {
 	const columns = weight.shape.slice(1).reduce((product, n) => product * n, 1);
 	let offset = 0;
@@ -32,7 +36,7 @@ export async function readWeight(
 			const end = Math.min(rows, row + rowsPerChunk);
 			const bytes = await source.read(tensor, row, end, signal);
 			checkFinite(bytes, dtype, tensor, row * columns);
-			consume(bytes, dtype, offset);
+			await consume(bytes, dtype, offset);
 			offset += (end - row) * columns;
 		}
 	}

@@ -35,6 +35,8 @@ export interface Gpu {
 	readonly abilities: Abilities;
 	/** For people: vendor, architecture, what is in use. */
 	readonly description: string;
+	/** Drawn by the CPU, in the machine's own memory. */
+	readonly isSoftware: boolean;
 	readonly timestamps: boolean;
 	/** Throws what has gone wrong on the device since it was opened. @throws device_lost, backend_failed, out_of_memory */
 	check(): void;
@@ -62,16 +64,18 @@ const LIMITS = [
 	"maxComputeWorkgroupSizeX",
 ] as const;
 
-/** The matrices our kernels multiply. */
-const MATRIX = { componentType: "f16", resultComponentType: "f32" } as const;
-
-interface MatrixConfig {
-	readonly componentType: string;
-	readonly resultComponentType: string;
-	readonly M: number;
-	readonly N: number;
-	readonly K: number;
-}
+/** Compiles only where the device multiplies the matrices our kernels use: what it has cannot be asked everywhere. */
+const MATRIX_PROBE = `enable f16;
+enable chromium_experimental_subgroup_matrix;
+@group(0) @binding(0) var<storage, read_write> x: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(32) fn main() {
+  let a = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&x, 0u, 2u);
+  let b = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&x, 32u, 2u);
+  var c: subgroup_matrix_result<f32, 16, 16>;
+  c = subgroupMatrixMultiplyAccumulate(a, b, c);
+  subgroupMatrixStore<row_major>(&y, 0u, c, 16u);
+}`;
 
 /** @throws device_unavailable */
 export async function openGpu(gpu: GPU): Promise<Gpu> {
@@ -101,11 +105,37 @@ export async function openGpu(gpu: GPU): Promise<Gpu> {
 			{ cause },
 		);
 	}
-	return watch(device, adapter, gpu);
+	const matrix = await multipliesMatrices(device, adapter);
+	return watch(device, adapter, gpu, matrix);
+}
+
+async function multipliesMatrices(
+	device: GPUDevice,
+	{ info }: GPUAdapter,
+): Promise<boolean> {
+	const { features } = device;
+	const wanted = ["shader-f16", "chromium-experimental-subgroup-matrix"];
+	if (!wanted.every((name) => features.has(name))) return false;
+	if (info.subgroupMinSize !== 32 || info.subgroupMaxSize !== 32) return false;
+	device.pushErrorScope("validation");
+	const module = device.createShaderModule({ code: MATRIX_PROBE });
+	const compute = { module, entryPoint: "main" };
+	const compiled = await device
+		.createComputePipelineAsync({ layout: "auto", compute })
+		.then(
+			() => true,
+			() => false,
+		);
+	return (await device.popErrorScope()) === null && compiled;
 }
 
 /** `keepAlive`: Dawn in Node aborts the process when the object its `create` returned is collected before the device. */
-function watch(device: GPUDevice, adapter: GPUAdapter, keepAlive: GPU): Gpu {
+function watch(
+	device: GPUDevice,
+	adapter: GPUAdapter,
+	keepAlive: GPU,
+	subgroupMatrix: boolean,
+): Gpu {
 	let failure: NanoVllmError | null = null;
 	let closed = false;
 	let tell: (error: NanoVllmError) => void = () => {};
@@ -122,7 +152,8 @@ function watch(device: GPUDevice, adapter: GPUAdapter, keepAlive: GPU): Gpu {
 	device.onuncapturederror = ({ error }) => fail(asError(error, "a step"));
 	return {
 		device,
-		abilities: abilitiesOf(device, adapter),
+		abilities: abilitiesOf(device, adapter, subgroupMatrix),
+		isSoftware: adapter.info.isFallbackAdapter,
 		description: describe(adapter),
 		timestamps: device.features.has("timestamp-query"),
 		failed,
@@ -178,29 +209,14 @@ function asError(
 	);
 }
 
-function abilitiesOf(device: GPUDevice, adapter: GPUAdapter): Abilities {
-	const { limits, features } = device;
-	const info = adapter.info as GPUAdapterInfo & {
-		readonly subgroupMatrixConfigs?: readonly MatrixConfig[];
-	};
-	const hasMatrix = (info.subgroupMatrixConfigs ?? []).some(
-		({ componentType, resultComponentType, M, N, K }) =>
-			componentType === MATRIX.componentType &&
-			resultComponentType === MATRIX.resultComponentType &&
-			M === 16 &&
-			N === 16 &&
-			K === 16,
-	);
-	const subgroups = features.has("subgroups");
-	const subgroupSize = subgroups ? info.subgroupMinSize : 1;
+function abilitiesOf(
+	{ limits, features }: GPUDevice,
+	{ info }: GPUAdapter,
+	subgroupMatrix: boolean,
+): Abilities {
 	return {
-		subgroupSize,
-		subgroupMatrix:
-			hasMatrix &&
-			subgroupSize === 32 &&
-			info.subgroupMaxSize === 32 &&
-			features.has("shader-f16") &&
-			features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName),
+		subgroupSize: features.has("subgroups") ? info.subgroupMinSize : 1,
+		subgroupMatrix,
 		maxInvocations: Math.min(
 			limits.maxComputeInvocationsPerWorkgroup,
 			limits.maxComputeWorkgroupSizeX,

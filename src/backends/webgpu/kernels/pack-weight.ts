@@ -1,0 +1,119 @@
+/**
+ * Rows of a checkpoint tensor into a matrix as kernels read it: converted or quantized, padded, gate and up interleaved.
+ * Blocks are quantized as ggml's quantize_row_q8_0_ref and quantize_row_q4_0_ref do (ggml-quants.c).
+ */
+import type { TensorDtype } from "../../backend.ts";
+import type { Kernel } from "../kernel.ts";
+import { BLOCK, type MatrixFormat, stride } from "../layout.ts";
+import { each, MAX_HALF } from "../wgsl.ts";
+
+export interface PackOptions {
+	readonly from: TensorDtype;
+	readonly format: MatrixFormat;
+	/** K of the weight. */
+	readonly columns: number;
+	/** N of the weight. */
+	readonly rows: number;
+	readonly interleaved: boolean;
+}
+
+/** u32 before the raw elements: first row, number of rows, first row of the slice, its rows; the weight's number; three unused. */
+export const PACK_HEADER_WORDS = 8;
+const THREADS = 64;
+
+/** Workgroups for `numRows` raw rows. */
+export function packGrid(columns: number, numRows: number): [number, number] {
+	const blocks = (stride(columns) / BLOCK) * numRows;
+	const groups = Math.ceil(blocks / THREADS);
+	const x = Math.min(groups, 32_768);
+	return [x, Math.ceil(groups / x)];
+}
+
+/** One thread a block of 32. bindings: raw, values, scales, overflow (the last weight with a number no half can hold, from 1) */
+export function packWeight(options: PackOptions): Kernel {
+	const { from, format, columns, rows, interleaved } = options;
+	const blocks = stride(columns) / BLOCK;
+	return {
+		label: `pack_weight_${from}_to_${format}_${rows}x${columns}${interleaved ? "_interleaved" : ""}`,
+		bindings: [
+			["raw", "read", "array<u32>"],
+			["values", "write", "array<u32>"],
+			["scales", "write", "array<atomic<u32>>"],
+			["overflow", "write", "array<atomic<u32>>"],
+		],
+		code: `
+fn element(at: u32) -> f32 {
+  ${ELEMENT[from]}
+}
+fn half(x: f32) -> u32 {
+  if (abs(x) > ${MAX_HALF}.0) { atomicMax(&overflow[0], raw[4] + 1u); }
+  return pack2x16float(vec2<f32>(x, 0.0)) & 0xffffu;
+}
+fn setScale(block: u32, scale: f32) {
+  atomicOr(&scales[block / 2u], half(scale) << (16u * (block % 2u)));
+}
+fn roundAway(x: f32) -> i32 {
+  return i32(sign(x) * floor(abs(x) + 0.5));
+}
+@compute @workgroup_size(${THREADS}) fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  let index = id.y * groups.x * ${THREADS}u + id.x;
+  let rawRow = index / ${blocks}u;
+  if (rawRow >= raw[1]) { return; }
+  let origin = raw[0] + rawRow;
+  let to = ${interleaved ? `select(2u * origin, 2u * (origin - ${rows / 2}u) + 1u, origin >= ${rows / 2}u)` : "origin"};
+  if (to < raw[2] || to >= raw[2] + raw[3]) { return; }
+  let block = (to - raw[2]) * ${blocks}u + index % ${blocks}u;
+  let column = (index % ${blocks}u) * ${BLOCK}u;
+  var x: array<f32, ${BLOCK}>;
+  var amax = 0.0;
+  var extreme = 0.0;
+  for (var i = 0u; i < ${BLOCK}u; i++) {
+    x[i] = 0.0;
+    if (column + i < ${columns}u) { x[i] = element(rawRow * ${columns}u + column + i); }
+    if (abs(x[i]) > amax) { amax = abs(x[i]); extreme = x[i]; }
+  }
+${WRITE[format]}
+}`,
+	};
+}
+
+/** Element `at` behind the header. */
+const ELEMENT: Readonly<Record<TensorDtype, string>> = {
+	f32: `return bitcast<f32>(raw[${PACK_HEADER_WORDS}u + at]);`,
+	f16: `return unpack2x16float(raw[${PACK_HEADER_WORDS}u + at / 2u])[at % 2u];`,
+	bf16: `return bitcast<f32>((raw[${PACK_HEADER_WORDS}u + at / 2u] >> (16u * (at % 2u))) << 16u);`,
+};
+
+/** The block's elements `x` to where they belong. */
+const WRITE: Readonly<Record<MatrixFormat, string>> = {
+	f32: each(
+		BLOCK,
+		(i) => `  values[block * 32u + ${i}u] = bitcast<u32>(x[${i}]);`,
+	),
+	f16: each(
+		BLOCK / 2,
+		(i) =>
+			`  values[block * 16u + ${i}u] = half(x[${2 * i}]) | (half(x[${2 * i + 1}]) << 16u);`,
+	),
+	q8_0: `  let scale = amax / 127.0;
+  let inverse = select(1.0 / scale, 0.0, scale == 0.0);
+  setScale(block, scale);
+${each(BLOCK / 4, (w) => {
+	const bytes = [0, 1, 2, 3].map(
+		(i) => `((u32(roundAway(x[${4 * w + i}] * inverse)) & 0xffu) << ${8 * i}u)`,
+	);
+	return `  values[block * 8u + ${w}u] = ${bytes.join(" | ")};`;
+})}`,
+	q4_0: `  let scale = extreme / -8.0;
+  let inverse = select(1.0 / scale, 0.0, scale == 0.0);
+  setScale(block, scale);
+${each(BLOCK / 8, (w) => {
+	const nibble = (i: number) =>
+		`u32(min(15.0, trunc(x[${i}] * inverse + 8.5)))`;
+	const bytes = [0, 1, 2, 3].map(
+		(i) =>
+			`((${nibble(4 * w + i)} | (${nibble(16 + 4 * w + i)} << 4u)) << ${8 * i}u)`,
+	);
+	return `  values[block * 4u + ${w}u] = ${bytes.join(" | ")};`;
+})}`,
+};

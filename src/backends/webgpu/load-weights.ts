@@ -1,0 +1,265 @@
+/** Brings a program's weights onto the GPU as layout.ts says: raw chunks go up, a kernel converts and places them there. */
+import { NanoVllmError } from "../../errors.ts";
+import { bytesPerElement, toFloat32 } from "../../weights/convert.ts";
+import type { CompileOptions, TensorDtype, WeightSource } from "../backend.ts";
+import { type Program, type Weight, weightsOf } from "../program.ts";
+import { CHUNK_BYTES, readWeight } from "../read-weight.ts";
+import { type Gpu, MAP_MODE, USAGE } from "./device.ts";
+import { bindGroupOf, type createKernelCompiler } from "./kernel.ts";
+import {
+	PACK_HEADER_WORDS,
+	packGrid,
+	packWeight,
+} from "./kernels/pack-weight.ts";
+import {
+	type MatrixFormat,
+	matrixBytes,
+	paddedRows,
+	stride,
+	TILE_ROWS,
+} from "./layout.ts";
+import { createUploader, type Uploader } from "./upload.ts";
+
+/** Rows [rowStart, rowStart + rows) of a matrix: one binding can show so much and no more. */
+export interface MatrixSlice {
+	readonly rowStart: number;
+	readonly rows: number;
+	readonly values: GPUBuffer;
+	/** Of quantized formats. */
+	readonly scales: GPUBuffer | null;
+}
+
+export interface DeviceMatrix {
+	readonly weight: Weight;
+	readonly format: MatrixFormat;
+	readonly interleaved: boolean;
+	readonly slices: readonly MatrixSlice[];
+}
+
+export interface DeviceWeights {
+	readonly matrices: ReadonlyMap<string, DeviceMatrix>;
+	/** f32 [stride(length)] */
+	readonly vectors: ReadonlyMap<string, GPUBuffer>;
+	readonly bytes: number;
+	destroy(): void;
+}
+
+type FormatOf = (weight: Weight) => MatrixFormat;
+type Compile = ReturnType<typeof createKernelCompiler>;
+
+/** Weights whose rows are gate then up: their matrices lie interleaved. */
+function gatedNames({ ops }: Program): Set<string> {
+	return new Set(
+		ops.flatMap((op) => (op.op === "normGatedLinear" ? [op.weight.name] : [])),
+	);
+}
+
+/** @throws missing_tensor, shape_mismatch, nan_weights, unsupported_dtype, out_of_memory */
+export async function loadWeights(
+	gpu: Gpu,
+	compile: Compile,
+	program: Program,
+	source: WeightSource,
+	formatOf: FormatOf,
+	options: CompileOptions,
+): Promise<DeviceWeights> {
+	const weights = weightsOf(program);
+	const gated = gatedNames(program);
+	const buffers: GPUBuffer[] = [];
+	const create = (label: string, size: number): GPUBuffer => {
+		const usage = USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC;
+		const buffer = gpu.device.createBuffer({ label, size, usage });
+		buffers.push(buffer);
+		return buffer;
+	};
+	const destroy = () => {
+		for (const buffer of buffers) buffer.destroy();
+	};
+	const matrices = new Map<string, DeviceMatrix>();
+	const vectors = new Map<string, GPUBuffer>();
+	try {
+		await gpu.guarded("the weights", () => {
+			for (const weight of weights) {
+				const { name, shape } = weight;
+				if (shape.length === 1)
+					vectors.set(name, create(name, 4 * stride(shape[0])));
+				else {
+					const format = formatOf(weight);
+					const slices = slicesOf(gpu, weight, format, create);
+					const interleaved = gated.has(name);
+					matrices.set(name, { weight, format, interleaved, slices });
+				}
+			}
+		});
+		const bytes = buffers.reduce((sum, { size }) => sum + size, 0);
+		const report = progress(weights, options);
+		await fillVectors(gpu, vectors, weights, source, options, report);
+		await fillMatrices(gpu, compile, matrices, source, options, report);
+		return { matrices, vectors, bytes, destroy };
+	} catch (error) {
+		destroy();
+		throw error;
+	}
+}
+
+function progress(
+	weights: readonly Weight[],
+	{ onProgress }: CompileOptions,
+): (elements: number) => void {
+	const elements = (weight: Weight) =>
+		weight.shape.reduce((product, n) => product * n, 1);
+	const total = weights.reduce((sum, w) => sum + elements(w), 0);
+	let loaded = 0;
+	return (count) => {
+		loaded += count;
+		onProgress?.(2 * loaded, 2 * total);
+	};
+}
+
+function slicesOf(
+	{ abilities }: Gpu,
+	{ name, shape: [numRows, columns] }: Weight,
+	format: MatrixFormat,
+	create: (label: string, size: number) => GPUBuffer,
+): MatrixSlice[] {
+	const tile = matrixBytes(format, TILE_ROWS * stride(columns));
+	const rowsAtMost =
+		Math.floor(abilities.bindingBytes / tile.values) * TILE_ROWS;
+	if (rowsAtMost === 0)
+		throw new NanoVllmError(
+			"out_of_memory",
+			`weight ${name}: ${TILE_ROWS} rows of ${columns} columns take ${tile.values} bytes, this GPU binds at most ${abilities.bindingBytes}. Use device "cpu".`,
+		);
+	const slices: MatrixSlice[] = [];
+	for (let rowStart = 0; rowStart < numRows; rowStart += rowsAtMost) {
+		const rows = Math.min(rowsAtMost, numRows - rowStart);
+		const size = matrixBytes(format, paddedRows(rows) * stride(columns));
+		slices.push({
+			rowStart,
+			rows,
+			values: create(name, size.values),
+			scales: size.scales === 0 ? null : create(`${name} scales`, size.scales),
+		});
+	}
+	return slices;
+}
+
+async function fillVectors(
+	{ device }: Gpu,
+	vectors: ReadonlyMap<string, GPUBuffer>,
+	weights: readonly Weight[],
+	source: WeightSource,
+	{ signal }: CompileOptions,
+	report: (elements: number) => void,
+): Promise<void> {
+	for (const weight of weights) {
+		const buffer = vectors.get(weight.name);
+		if (buffer === undefined) continue;
+		await readWeight(source, weight, signal, (bytes, dtype, offset) => {
+			const values = toFloat32(bytes, dtype).slice();
+			device.queue.writeBuffer(buffer, 4 * offset, values);
+			report(values.length);
+		});
+	}
+}
+
+async function fillMatrices(
+	gpu: Gpu,
+	compile: Compile,
+	matrices: ReadonlyMap<string, DeviceMatrix>,
+	source: WeightSource,
+	{ signal }: CompileOptions,
+	report: (elements: number) => void,
+): Promise<void> {
+	const { device } = gpu;
+	const widest = Math.max(
+		...Array.from(matrices.values(), ({ weight }) => 4 * weight.shape[1]),
+	);
+	const headerBytes = 4 * PACK_HEADER_WORDS;
+	const overflow = device.createBuffer({
+		label: "overflow",
+		size: 16,
+		usage: USAGE.STORAGE | USAGE.COPY_SRC,
+	});
+	const noScales = device.createBuffer({ size: 16, usage: USAGE.STORAGE });
+	const uploader = createUploader(
+		gpu,
+		headerBytes + Math.max(CHUNK_BYTES, widest) + 4,
+	);
+	try {
+		for (const [number, matrix] of [...matrices.values()].entries())
+			await readWeight(
+				source,
+				matrix.weight,
+				signal,
+				async (bytes, dtype, offset) => {
+					const chunk = { bytes, dtype, offset, number };
+					const shared = { overflow, noScales };
+					await packChunk(gpu, compile, uploader, matrix, chunk, shared);
+					report(bytes.length / bytesPerElement[dtype]);
+				},
+			);
+		const last = await readWord(gpu, overflow);
+		if (last > 0)
+			throw outOfRange([...matrices.values()][last - 1].weight.name);
+	} finally {
+		await uploader.close();
+		overflow.destroy();
+		noScales.destroy();
+	}
+}
+
+interface Chunk {
+	readonly bytes: Uint8Array;
+	readonly dtype: TensorDtype;
+	readonly offset: number;
+	readonly number: number;
+}
+
+async function packChunk(
+	{ device }: Gpu,
+	compile: Compile,
+	uploader: Uploader,
+	{ weight, format, interleaved, slices }: DeviceMatrix,
+	{ bytes, dtype, offset, number }: Chunk,
+	{ overflow, noScales }: { overflow: GPUBuffer; noScales: GPUBuffer },
+): Promise<void> {
+	const [rows, columns] = weight.shape;
+	const options = { from: dtype, format, columns, rows, interleaved };
+	const kernel = await compile(packWeight(options));
+	const firstRow = offset / columns;
+	const numRows = bytes.length / (columns * bytesPerElement[dtype]);
+	for (const { rowStart, rows: sliceRows, values, scales } of slices) {
+		const header = new Uint32Array(PACK_HEADER_WORDS);
+		header.set([firstRow, numRows, rowStart, sliceRows, number]);
+		await uploader.send(header, bytes, (encoder, raw) => {
+			const buffers = [raw, values, scales ?? noScales, overflow];
+			const pass = encoder.beginComputePass();
+			pass.setPipeline(kernel.pipeline);
+			pass.setBindGroup(0, bindGroupOf(device, kernel, buffers));
+			pass.dispatchWorkgroups(...packGrid(columns, numRows));
+			pass.end();
+		});
+	}
+}
+
+async function readWord({ device }: Gpu, buffer: GPUBuffer): Promise<number> {
+	const staging = device.createBuffer({
+		size: 16,
+		usage: USAGE.MAP_READ | USAGE.COPY_DST,
+	});
+	const encoder = device.createCommandEncoder();
+	encoder.copyBufferToBuffer(buffer, 0, staging, 0, 16);
+	device.queue.submit([encoder.finish()]);
+	await staging.mapAsync(MAP_MODE.READ);
+	const [word] = new Uint32Array(staging.getMappedRange());
+	staging.destroy();
+	return word;
+}
+
+function outOfRange(name: string): NanoVllmError {
+	return new NanoVllmError(
+		"unsupported_dtype",
+		`weight ${name} holds numbers above 65,504, the largest of f16, in which this device keeps them. Load with dtype "f32".`,
+	);
+}
