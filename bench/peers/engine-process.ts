@@ -1,6 +1,6 @@
 /**
  * An engine in a process of its own that stays loaded while it waits: one side starts it and asks for runs, the other answers.
- * Knows neither of the engines.
+ * Knows none of the engines.
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";

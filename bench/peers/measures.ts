@@ -1,4 +1,4 @@
-/** What both engines are asked to do and what they answer, and the goals. Knows neither of the engines. */
+/** What the engines are asked to do and what they answer, and the goals. Knows none of the engines. */
 
 /** Requests at once, prompt and output tokens of each. */
 export interface Shape {
@@ -33,37 +33,57 @@ export function speedsOf(
 	};
 }
 
-export const MEASURES = ["prefill", "decode", "streams"] as const;
-export type Measure = (typeof MEASURES)[number];
+export const ENGINES = ["ours", "llama", "onnx"] as const;
+export type EngineName = (typeof ENGINES)[number];
 
-/** Weights of ours and of theirs, and how many times llama.cpp's speed ours is to have. */
-export const CASES = [
+export const TITLES: Readonly<Record<EngineName, string>> = {
+	ours: "nano-vllm",
+	llama: "llama.cpp",
+	onnx: "ONNX Runtime",
+};
+
+export const MEASURES = ["prefill", "decode", "streams", "matrices"] as const;
+export type Measure = (typeof MEASURES)[number];
+/** What the engines do with a whole model; the matrices are measured without one. */
+export type ModelMeasure = Exclude<Measure, "matrices">;
+
+export interface Case {
+	readonly name: string;
+	/** Weights of each engine; null where it has none like ours. */
+	readonly formats: Readonly<Record<EngineName, string | null>>;
+	/** How many times llama.cpp's speed ours is to have. */
+	readonly goals: Readonly<Record<ModelMeasure, number | null>>;
+}
+
+const NO_GOALS = { prefill: null, decode: null, streams: null };
+
+export const CASES: readonly Case[] = [
 	{
 		name: "q8_0",
-		ours: "q8_0",
-		theirs: "q8_0",
+		formats: { ours: "q8_0", llama: "q8_0", onnx: "q8_0" },
 		goals: { prefill: 1.0, decode: 1.3, streams: 2.5 },
 	},
 	{
 		name: "q4_0",
-		ours: "q4_0",
-		theirs: "q4_0",
+		formats: { ours: "q4_0", llama: "q4_0", onnx: "q4_0" },
 		goals: { prefill: 0.8, decode: 1.2, streams: 1.5 },
 	},
 	{
 		name: "bf16",
-		ours: "bf16",
-		theirs: "f16",
+		formats: { ours: "bf16", llama: "f16", onnx: null },
 		goals: { prefill: 0.8, decode: 1.1, streams: null },
 	},
 	{
 		name: "f16",
-		ours: "f16",
-		theirs: "f16",
-		goals: { prefill: null, decode: null, streams: null },
+		formats: { ours: "f16", llama: "f16", onnx: null },
+		goals: NO_GOALS,
 	},
-] as const;
-export type Case = (typeof CASES)[number];
+	{
+		name: "f32",
+		formats: { ours: "f32", llama: null, onnx: "f32" },
+		goals: NO_GOALS,
+	},
+];
 
 export interface MeasureShapes {
 	readonly single: Shape;

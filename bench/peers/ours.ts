@@ -12,6 +12,7 @@ import { type Shape, speedsOf } from "./measures.ts";
 await serveEngine(async (start: EngineStart): Promise<Engine> => {
 	const { model, format, threads, longest, revectorize } = start;
 	const isQuantized = format === "q8_0" || format === "q4_0";
+	const isFloat = format === "f16" || format === "bf16" || format === "f32";
 	const llm = await LLM.load(model, {
 		device: "cpu",
 		loadFormat: "dummy",
@@ -20,7 +21,7 @@ await serveEngine(async (start: EngineStart): Promise<Engine> => {
 		maxNumSeqs: longest.batchSize,
 		wasmRevectorize: revectorize,
 		quantization: isQuantized ? format : null,
-		dtype: format === "f16" || format === "bf16" ? format : "auto",
+		dtype: isFloat ? format : "auto",
 	});
 	const random = createRandom(0);
 	const { vocabSize } = llm.modelConfig;

@@ -18,6 +18,7 @@ import {
 	type GgufValue,
 	writeGgufFile,
 } from "./gguf-writer.ts";
+import { createWords } from "./random-words.ts";
 
 export const GGUF_FORMATS = ["f16", "bf16", "q8_0", "q4_0"] as const;
 export type GgufFormat = (typeof GGUF_FORMATS)[number];
@@ -225,18 +226,6 @@ function makeBlocks(
 				? float32ToBfloat16(values)
 				: values;
 	return new Uint8Array(words.buffer);
-}
-
-/** 32 random bits a call (Marsaglia's xorshift, 2003). */
-function createWords(seed: number): () => number {
-	let state = Math.imul(seed + 1, 0x9e3779b1) >>> 0 || 1;
-	return () => {
-		state ^= state << 13;
-		state ^= state >>> 17;
-		state ^= state << 5;
-		state >>>= 0;
-		return state;
-	};
 }
 
 if (import.meta.main) {
