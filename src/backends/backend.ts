@@ -143,11 +143,17 @@ export interface SamplingInput {
 	scoredTokens: Int32Array;
 }
 
+/**
+ * nan: the logits held one; forbidden: no token was allowed; too_large: the row's sequence asks for more logprobs, bias or
+ * penalised tokens than the device has room for in this step.
+ */
+export type RowFailure = "nan" | "forbidden" | "too_large";
+
 export interface StepOutput {
 	/** [Q] */
 	readonly tokenIds: Int32Array;
-	/** Rows that could not be sampled; their token ids mean nothing. `nan`: the logits held one; `forbidden`: no token was allowed. */
-	readonly failedRows: ReadonlyMap<number, "nan" | "forbidden">;
+	/** Rows that could not be sampled or scored; their token ids mean nothing, and they have no logprobs. */
+	readonly failedRows: ReadonlyMap<number, RowFailure>;
 	readonly logprobs: LogprobTable | null;
 }
 

@@ -6,6 +6,7 @@
 import type {
 	Executable,
 	LogprobTable,
+	RowFailure,
 	StepOutput,
 } from "../backends/backend.ts";
 import { assert, NanoVllmError } from "../errors.ts";
@@ -270,7 +271,8 @@ export class LlmEngine {
 		for (let r = numSampleRows; r < rows.length; r++) {
 			const { seq, position } = rows[r];
 			const entries = logprobsOf(output.logprobs, r) ?? [];
-			if (output.failedRows.has(r)) this.#fail(seq, unsampleable("nan"));
+			const failure = output.failedRows.get(r);
+			if (failure !== undefined) this.#fail(seq, rowError(failure));
 			else
 				this.#deliver(seq, (sink) => sink.onPromptLogprobs(position, entries));
 		}
@@ -279,7 +281,7 @@ export class LlmEngine {
 			if (seq.pendingRow === rows[r]) seq.pendingRow = null;
 			if (seq.isFinished) continue;
 			const failure = output.failedRows.get(r);
-			if (failure !== undefined) this.#fail(seq, unsampleable(failure));
+			if (failure !== undefined) this.#fail(seq, rowError(failure));
 			else
 				this.#append(seq, output.tokenIds[r], logprobsOf(output.logprobs, r));
 		}
@@ -373,16 +375,26 @@ function logprobsOf(
 	return entries;
 }
 
-function unsampleable(reason: "nan" | "forbidden"): NanoVllmError {
-	return reason === "nan"
-		? new NanoVllmError(
+function rowError(failure: RowFailure): NanoVllmError {
+	switch (failure) {
+		case "nan":
+			return new NanoVllmError(
 				"nan_logits",
 				"the model gave NaN where a token was to be chosen: its weights are damaged, or too large for the type they are computed in. Try dtype f32.",
-			)
-		: new NanoVllmError(
+			);
+		case "forbidden":
+			return new NanoVllmError(
 				"invalid_sampling_params",
 				"allowedTokenIds, badWords, logitBias and minTokens together forbid every token. Loosen one of them.",
 			);
+		case "too_large":
+			return new NanoVllmError(
+				"out_of_memory",
+				"the logprobs, promptLogprobs, logitBias and penalties asked for need more memory than the device has for one step. Ask for fewer, or load with a smaller maxNumBatchedTokens or maxNumSeqs.",
+			);
+		default:
+			return failure satisfies never;
+	}
 }
 
 function asNanoVllmError(cause: unknown, what: string): NanoVllmError {

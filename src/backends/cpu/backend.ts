@@ -8,6 +8,7 @@ import type {
 	Backend,
 	Executable,
 	LogprobTable,
+	RowFailure,
 	StepInput,
 	StepOutput,
 	TensorDtype,
@@ -23,7 +24,6 @@ import {
 	layOut,
 	NUM_STEPS,
 	PAGE_BYTES,
-	STEP_BYTES,
 	WASM_MEMORY_BYTES,
 } from "./plan.ts";
 import { inlineRunner, type StepRunner, workerRunner } from "./pool.ts";
@@ -31,8 +31,7 @@ import {
 	FAILURES,
 	ROW,
 	ROW_WORDS,
-	rowEntries,
-	stepBytes,
+	type WrittenStep,
 	writeStep,
 } from "./step.ts";
 
@@ -195,36 +194,24 @@ function createExecutable(
 		kvCacheBytes: layout.kvCacheBytes,
 		overlaps: runner.overlaps,
 		submit(input) {
-			const bytes = stepBytes(input, vocabSize);
-			if (bytes > STEP_BYTES) return Promise.reject(tooLarge(bytes));
 			const header = layout.steps[numSteps % NUM_STEPS];
 			extendRope(input);
-			const rows = writeStep(
+			const step = writeStep(
 				memory.buffer,
 				header,
 				input,
 				vocabSize,
 				previousRows,
 			);
-			previousRows = rows;
+			previousRows = step.rows;
 			numSteps++;
 			const { numRows, numSampleRows } = input;
-			const entries = Int32Array.from({ length: numRows }, (_, r) =>
-				rowEntries(input, r, vocabSize),
-			);
 			return runner
 				.run(header)
-				.then(() => readOutput(memory, rows, numSampleRows, entries));
+				.then(() => readOutput(memory, step, numRows, numSampleRows));
 		},
 		close: () => runner.close(),
 	};
-}
-
-function tooLarge(bytes: number): NanoVllmError {
-	return new NanoVllmError(
-		"out_of_memory",
-		`a step with its logprobs takes ${Math.ceil(bytes / 2 ** 20)} MiB, the backend has ${STEP_BYTES / 2 ** 20}. Ask for fewer logprobs at once, or lower maxNumBatchedTokens.`,
-	);
 }
 
 /** f32 [position][D]: D/2 cosines, D/2 sines. The angle is rounded to f32, as transformers computes it. */
@@ -248,39 +235,40 @@ function fillRope(
 
 function readOutput(
 	memory: WebAssembly.Memory,
-	rows: number,
+	{ rows, refused }: WrittenStep,
+	numRows: number,
 	numSampleRows: number,
-	entries: Int32Array,
 ): StepOutput {
 	const i32 = new Int32Array(memory.buffer);
 	const tokenIds = new Int32Array(numSampleRows);
-	const failedRows = new Map<number, "nan" | "forbidden">();
-	for (let r = 0; r < entries.length; r++) {
+	const failedRows = new Map<number, RowFailure>();
+	for (let r = 0; r < numRows; r++) {
 		const result = i32[rows / 4 + r * ROW_WORDS + ROW.result];
-		const failure = FAILURES.get(result);
+		const failure = refused.has(r) ? "too_large" : FAILURES.get(result);
 		if (failure !== undefined) failedRows.set(r, failure);
 		else if (r < numSampleRows) tokenIds[r] = result;
 	}
 	return {
 		tokenIds,
 		failedRows,
-		logprobs: readLogprobs(memory, rows, entries, failedRows),
+		logprobs: readLogprobs(memory, rows, numRows, failedRows),
 	};
 }
 
 function readLogprobs(
 	memory: WebAssembly.Memory,
 	rows: number,
-	entries: Int32Array,
-	failedRows: ReadonlyMap<number, unknown>,
+	numRows: number,
+	failedRows: ReadonlyMap<number, RowFailure>,
 ): LogprobTable | null {
-	const numRows = entries.length;
+	const words = new Uint32Array(memory.buffer);
 	const start = new Int32Array(numRows + 1);
-	for (let r = 0; r < numRows; r++)
-		start[r + 1] = start[r] + (failedRows.has(r) ? 0 : entries[r]);
+	for (let r = 0; r < numRows; r++) {
+		const entries = words[rows / 4 + r * ROW_WORDS + ROW.entries];
+		start[r + 1] = start[r] + (failedRows.has(r) ? 0 : entries);
+	}
 	const total = start[numRows];
 	if (total === 0) return null;
-	const words = new Uint32Array(memory.buffer);
 	const table = {
 		start,
 		tokenIds: new Int32Array(total),

@@ -15,6 +15,7 @@ import {
 	panelBytes,
 	type WeightFormat,
 } from "./format.ts";
+import { stepBytesOf } from "./step.ts";
 
 /** A weight matrix as panels in memory. */
 export interface PackedMatrix {
@@ -149,8 +150,6 @@ const FIRST_ADDRESS = 2 ** 16;
 const ROWS_PER_TILE = 64;
 /** What the cache takes where nobody says: enough for some long conversations, little enough for any machine. */
 const DEFAULT_KV_CACHE_BYTES = 2 ** 30;
-/** One step's input and logprobs at most; pages nobody touches cost nothing. */
-export const STEP_BYTES = 64 * 2 ** 20;
 /** The step that runs, the one before whose ids it carries, and the one being written. */
 export const NUM_STEPS = 3;
 export const STAGING_BYTES = 8 * 2 ** 20;
@@ -367,7 +366,8 @@ export function layOut(program: Program, options: LayoutOptions): Layout {
 	const samplerScratch = arena.take(numThreads * samplerScratchBytes);
 	const threadScratchBytes = scratchBytes(program, [...matrices.values()]);
 	const threadScratch = arena.take(numThreads * threadScratchBytes);
-	const steps = Array.from({ length: NUM_STEPS }, () => arena.take(STEP_BYTES));
+	const stepBytes = stepBytesOf(limits, program.vocabSize);
+	const steps = Array.from({ length: NUM_STEPS }, () => arena.take(stepBytes));
 	const staging = arena.take(STAGING_BYTES + stagingRow(matrices.values()));
 
 	const bytesPerBlock = blockBytes.reduce((sum, bytes) => sum + bytes, 0);

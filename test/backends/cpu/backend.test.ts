@@ -1,7 +1,7 @@
 /** The CPU backend under the engine: a request alone or among others, and steps that ask for too much. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { STEP_BYTES } from "../../../src/backends/cpu/plan.ts";
+import { ROW_ROOM_BYTES } from "../../../src/backends/cpu/step.ts";
 import { NanoVllmError } from "../../../src/errors.ts";
 import { LLM } from "../../../src/llm.ts";
 import { StepWriter } from "../../support/backend-steps.ts";
@@ -100,37 +100,83 @@ test("positions beyond those the rotary table was made for at first: it grows, o
 	}
 });
 
-test("a step that asks for more logprobs than fit is refused by its size; the next step runs", async () => {
-	const program = programOf(tinyConfig({ vocab_size: 60_000 }));
+const WIDE_CONFIG = tinyConfig({
+	vocab_size: 60_000,
+	max_position_embeddings: 256,
+});
+
+test("a step that asks for more logprobs than fit: the sequence that asks for most is refused, the others are not", async () => {
+	const program = programOf(WIDE_CONFIG);
+	const { vocabSize: vocab } = program;
 	const limits = {
 		...LIMITS,
 		maxModelLen: 256,
+		maxNumSeqs: 6,
 		maxNumBatchedTokens: 130,
 		kvCacheBytes: 2 ** 22,
 	};
 	const executable = await compileCpu(program, {}, { limits });
-	const { vocabSize: vocab } = program;
 	const { numBlocks } = executable;
 	try {
-		const steps = new StepWriter({ ...limits, vocab, numBlocks, seed: 9 });
+		const steps = new StepWriter({ ...limits, vocab, numBlocks, seed: 5 });
 		const { input } = steps.next(130);
-		const all = structuredClone(input);
-		all.sampling.logprobEntries.fill(2 ** 31 - 1);
-		const mebibytes = Math.floor((all.numRows * (vocab + 1) * 12) / 2 ** 20);
-		await assert.rejects(executable.submit(all), (error) => {
-			assert.ok(error instanceof NanoVllmError);
-			assert.equal(error.code, "out_of_memory");
-			const [, asked, room] =
-				/takes (\d+) MiB.* has (\d+)/.exec(error.message) ?? [];
-			assert.ok(Number(asked) >= mebibytes && Number(asked) < mebibytes + 3);
-			assert.equal(Number(room), STEP_BYTES / 2 ** 20);
-			return true;
-		});
-		input.sampling.logprobEntries.fill(2);
-		const { tokenIds, logprobs } = await executable.submit(input);
-		assert.equal(tokenIds.length, input.numSampleRows);
-		assert.ok(logprobs?.logprobs.every((it) => it < 0));
+		const { numRows, numSampleRows, logitRows, queryStart } = input;
+		const sequenceOf = (r: number) =>
+			queryStart.findIndex((_, s) => queryStart[s + 1] > logitRows[r]);
+		const rows = Array.from({ length: numRows }, (_, r) => r);
+		const numRowsOf = (s: number) =>
+			rows.filter((r) => sequenceOf(r) === s).length;
+		const largest = Math.max(...rows.map((r) => numRowsOf(sequenceOf(r))));
+		const isGreedy = (r: number) => numRowsOf(sequenceOf(r)) === largest;
+		assert.ok(largest * (vocab + 1) * 12 > ROW_ROOM_BYTES && largest < numRows);
+
+		const few = structuredClone(input);
+		few.sampling.logprobEntries.fill(3);
+		const want = await executable.submit(few);
+		const many = structuredClone(few);
+		for (const r of rows.filter(isGreedy))
+			many.sampling.logprobEntries[r] = 2 ** 31 - 1;
+		const got = await executable.submit(many);
+		for (const r of rows) {
+			assert.equal(
+				got.failedRows.get(r),
+				isGreedy(r) ? "too_large" : want.failedRows.get(r),
+			);
+			if (isGreedy(r)) continue;
+			if (r < numSampleRows) assert.equal(got.tokenIds[r], want.tokenIds[r]);
+			const entries = ({ logprobs }: typeof got) =>
+				logprobs?.logprobs.slice(logprobs.start[r], logprobs.start[r + 1]);
+			assert.deepEqual(entries(got), entries(want));
+		}
+		assert.deepEqual(await executable.submit(few), want, "the next step runs");
 	} finally {
 		await executable.close();
 	}
+});
+
+test("a request that asks for too many logprobs fails; one beside it and one after it do not", async () => {
+	await using llm = await LLM.load(configOnly(WIDE_CONFIG), {
+		device: "cpu",
+		threads: 2,
+		loadFormat: "dummy",
+		skipTokenizerInit: true,
+		maxLogprobs: -1,
+	});
+	const prompt = Array.from({ length: 130 }, (_, i) => i * i);
+	const [alone] = await greedy(llm, [prompt]);
+	llm.resetPrefixCache();
+	const beside = greedy(llm, [prompt]);
+	const greediest = llm.generate(
+		{ promptTokenIds: prompt },
+		{ promptLogprobs: -1, maxTokens: 3 },
+	);
+	await assert.rejects(greediest, (error) => {
+		assert.ok(error instanceof NanoVllmError);
+		assert.equal(error.code, "out_of_memory");
+		return true;
+	});
+	assert.deepEqual((await beside)[0].tokenIds, alone.tokenIds);
+	llm.resetPrefixCache();
+	assert.deepEqual((await greedy(llm, [prompt]))[0].tokenIds, alone.tokenIds);
+	assert.equal(llm.stats().numRequestsRunning, 0);
 });

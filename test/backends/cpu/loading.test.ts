@@ -312,7 +312,7 @@ test("a cache larger than what is left, or smaller than a block, is refused with
 
 test("the room a refusal names is there", () => {
 	const program = programOf(tinyConfig());
-	const limits = { ...LIMITS, maxModelLen: 2 ** 22, maxNumSeqs: 256 };
+	const limits = { ...LIMITS, maxModelLen: 2 ** 22, maxNumSeqs: 8 };
 	const layOutWith = (kvCacheBytes: number) =>
 		layOut(program, {
 			limits: { ...limits, kvCacheBytes },

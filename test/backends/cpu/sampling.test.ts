@@ -9,7 +9,7 @@ import { samplerScratchOf } from "../../../src/backends/cpu/plan.ts";
 import {
 	ROW,
 	ROW_WORDS,
-	stepBytes,
+	stepBytesOf,
 	writeStep,
 } from "../../../src/backends/cpu/step.ts";
 import { rowLogprobs } from "../../../src/backends/reference/logprobs.ts";
@@ -19,6 +19,7 @@ import {
 } from "../../../src/backends/reference/sample.ts";
 import { type RandomSource, randomSource } from "../../support/random.ts";
 import { assertClose, eachBuild, type Room } from "./kernel-room.ts";
+import { LIMITS } from "./tiny-model.ts";
 
 interface Row {
 	readonly logits: Float32Array;
@@ -311,8 +312,9 @@ function run(room: Room, rows: readonly Row[]): Result[] {
 	const vocab = rows[0].logits.length;
 	const { input, order } = stepInput(rows);
 	room.reset();
-	const step = room.take(stepBytes(input, vocab));
-	const rowsAt = writeStep(room.memory.buffer, step, input, vocab, 0);
+	const limits = { ...LIMITS, maxNumSeqs: rows.length };
+	const step = room.take(stepBytesOf(limits, vocab));
+	const { rows: rowsAt } = writeStep(room.memory.buffer, step, input, vocab, 0);
 	const scratchBytes = samplerScratchOf(vocab);
 	const scratch = room.take(scratchBytes);
 	room.i32(scratch, vocab).fill(0);
