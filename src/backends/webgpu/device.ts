@@ -35,8 +35,8 @@ export interface Gpu {
 	readonly abilities: Abilities;
 	/** For people: vendor, architecture, what is in use. */
 	readonly description: string;
-	/** Drawn by the CPU, in the machine's own memory. */
-	readonly isSoftware: boolean;
+	/** Memory of its own, which nothing else on the machine needs. As far as WebGPU tells: that it is NVIDIA's. */
+	readonly hasOwnMemory: boolean;
 	readonly timestamps: boolean;
 	/** Throws what has gone wrong on the device since it was opened. @throws device_lost, backend_failed, out_of_memory */
 	check(): void;
@@ -44,6 +44,8 @@ export interface Gpu {
 	readonly failed: Promise<NanoVllmError>;
 	/** Runs `allocate` and reports what of it the device had no room for. @throws out_of_memory, backend_failed */
 	guarded<T>(what: string, allocate: () => T | Promise<T>): Promise<T>;
+	/** Whether the device has room for what `allocate` creates; the device goes on either way. */
+	fits(allocate: () => void): Promise<boolean>;
 	close(): void;
 }
 
@@ -153,7 +155,7 @@ function watch(
 	return {
 		device,
 		abilities: abilitiesOf(device, adapter, subgroupMatrix),
-		isSoftware: adapter.info.isFallbackAdapter,
+		hasOwnMemory: adapter.info.vendor === "nvidia",
 		description: describe(adapter),
 		timestamps: device.features.has("timestamp-query"),
 		failed,
@@ -161,21 +163,16 @@ function watch(
 			if (failure !== null) throw failure;
 		},
 		async guarded(what, allocate) {
-			device.pushErrorScope("out-of-memory");
-			device.pushErrorScope("validation");
-			const scopes = async () => {
-				const invalid = await device.popErrorScope();
-				const full = await device.popErrorScope();
-				const error = full ?? invalid;
-				if (error !== null) fail(asError(error, what, full !== null));
-				if (failure !== null) throw failure;
-			};
-			const result = await (async () => allocate())().catch(async (cause) => {
-				await scopes();
-				throw cause;
-			});
-			await scopes();
-			return result;
+			const { result, error } = await scoped(device, allocate);
+			if (error !== null) fail(asError(error, what));
+			if (failure !== null) throw failure;
+			if ("value" in result) return result.value;
+			throw result.cause;
+		},
+		async fits(allocate) {
+			const { result, error } = await scoped(device, allocate);
+			if ("cause" in result) throw result.cause;
+			return error === null;
 		},
 		close() {
 			closed = true;
@@ -185,6 +182,25 @@ function watch(
 	};
 }
 
+/** Runs `work` and says what the device made of it. */
+async function scoped<T>(
+	device: GPUDevice,
+	work: () => T | Promise<T>,
+): Promise<{
+	result: { value: T } | { cause: unknown };
+	error: GPUError | null;
+}> {
+	device.pushErrorScope("out-of-memory");
+	device.pushErrorScope("validation");
+	const result = await (async () => work())().then(
+		(value) => ({ value }),
+		(cause: unknown) => ({ cause }),
+	);
+	const invalid = await device.popErrorScope();
+	const full = await device.popErrorScope();
+	return { result, error: full ?? invalid };
+}
+
 function deviceLost(reason: string, message: string): NanoVllmError {
 	return new NanoVllmError(
 		"device_lost",
@@ -192,13 +208,9 @@ function deviceLost(reason: string, message: string): NanoVllmError {
 	);
 }
 
-function asError(
-	error: GPUError,
-	what: string,
-	outOfMemory = error.constructor.name === "GPUOutOfMemoryError",
-): NanoVllmError {
+function asError(error: GPUError, what: string): NanoVllmError {
 	const { message } = error;
-	if (outOfMemory)
+	if (error.constructor.name === "GPUOutOfMemoryError")
 		return new NanoVllmError(
 			"out_of_memory",
 			`the GPU has no room for ${what}: ${message}. Lower kvCacheMemoryBytes or maxNumBatchedTokens, or load with a quantization.`,

@@ -52,8 +52,10 @@ export function sourceOf({ bindings, code }: Kernel): string {
 	].join("\n");
 }
 
+export type KernelCompiler = (kernel: Kernel) => Promise<CompiledKernel>;
+
 /** Compiles kernels side by side, each label once. */
-export function createKernelCompiler({ device }: Gpu) {
+export function createKernelCompiler({ device }: Gpu): KernelCompiler {
 	const compiled = new Map<string, Promise<CompiledKernel>>();
 	const compile = async (kernel: Kernel): Promise<CompiledKernel> => {
 		const { label, bindings } = kernel;
@@ -73,7 +75,7 @@ export function createKernelCompiler({ device }: Gpu) {
 		});
 		return { label, pipeline, layout };
 	};
-	return (kernel: Kernel): Promise<CompiledKernel> => {
+	return (kernel) => {
 		const known = compiled.get(kernel.label);
 		if (known !== undefined) return known;
 		const fresh = compile(kernel);

@@ -5,7 +5,7 @@ import type { CompileOptions, TensorDtype, WeightSource } from "../backend.ts";
 import { type Program, type Weight, weightsOf } from "../program.ts";
 import { CHUNK_BYTES, readWeight } from "../read-weight.ts";
 import { type Gpu, MAP_MODE, USAGE } from "./device.ts";
-import { bindGroupOf, type createKernelCompiler } from "./kernel.ts";
+import { bindGroupOf, type KernelCompiler } from "./kernel.ts";
 import {
 	PACK_HEADER_WORDS,
 	packGrid,
@@ -44,8 +44,10 @@ export interface DeviceWeights {
 	destroy(): void;
 }
 
+/** Slices begin at multiples of so many rows: their part of an output then begins where a binding may. */
+const SLICE_ROWS = 2 * TILE_ROWS;
+
 type FormatOf = (weight: Weight) => MatrixFormat;
-type Compile = ReturnType<typeof createKernelCompiler>;
 
 /** Weights whose rows are gate then up: their matrices lie interleaved. */
 function gatedNames({ ops }: Program): Set<string> {
@@ -57,7 +59,7 @@ function gatedNames({ ops }: Program): Set<string> {
 /** @throws missing_tensor, shape_mismatch, nan_weights, unsupported_dtype, out_of_memory */
 export async function loadWeights(
 	gpu: Gpu,
-	compile: Compile,
+	compile: KernelCompiler,
 	program: Program,
 	source: WeightSource,
 	formatOf: FormatOf,
@@ -122,13 +124,13 @@ function slicesOf(
 	format: MatrixFormat,
 	create: (label: string, size: number) => GPUBuffer,
 ): MatrixSlice[] {
-	const tile = matrixBytes(format, TILE_ROWS * stride(columns));
+	const tile = matrixBytes(format, SLICE_ROWS * stride(columns));
 	const rowsAtMost =
-		Math.floor(abilities.bindingBytes / tile.values) * TILE_ROWS;
+		Math.floor(abilities.bindingBytes / tile.values) * SLICE_ROWS;
 	if (rowsAtMost === 0)
 		throw new NanoVllmError(
 			"out_of_memory",
-			`weight ${name}: ${TILE_ROWS} rows of ${columns} columns take ${tile.values} bytes, this GPU binds at most ${abilities.bindingBytes}. Use device "cpu".`,
+			`weight ${name}: ${SLICE_ROWS} rows of ${columns} columns take ${tile.values} bytes, this GPU binds at most ${abilities.bindingBytes}. Use device "cpu".`,
 		);
 	const slices: MatrixSlice[] = [];
 	for (let rowStart = 0; rowStart < numRows; rowStart += rowsAtMost) {
@@ -165,7 +167,7 @@ async function fillVectors(
 
 async function fillMatrices(
 	gpu: Gpu,
-	compile: Compile,
+	compile: KernelCompiler,
 	matrices: ReadonlyMap<string, DeviceMatrix>,
 	source: WeightSource,
 	{ signal }: CompileOptions,
@@ -218,7 +220,7 @@ interface Chunk {
 
 async function packChunk(
 	{ device }: Gpu,
-	compile: Compile,
+	compile: KernelCompiler,
 	uploader: Uploader,
 	{ weight, format, interleaved, slices }: DeviceMatrix,
 	{ bytes, dtype, offset, number }: Chunk,

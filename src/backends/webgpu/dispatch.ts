@@ -1,0 +1,25 @@
+/** What a step is made of: pipelines with their buffers bound, made once, and how many workgroups each wants this time. */
+import type { CompiledKernel } from "./kernel.ts";
+
+export type Grid = readonly [x: number, y?: number, z?: number];
+
+export interface Dispatch {
+	readonly kernel: CompiledKernel;
+	readonly bindGroup: GPUBindGroup;
+	/** rows: tokens of the step, or rows of the slice of logits. null: nothing to do this time */
+	readonly grid: (rows: number) => Grid | null;
+}
+
+export function encode(
+	pass: GPUComputePassEncoder,
+	dispatches: readonly Dispatch[],
+	rows: number,
+): void {
+	for (const { kernel, bindGroup, grid } of dispatches) {
+		const size = grid(rows);
+		if (size === null) continue;
+		pass.setPipeline(kernel.pipeline);
+		pass.setBindGroup(0, bindGroup);
+		pass.dispatchWorkgroups(size[0], size[1], size[2]);
+	}
+}

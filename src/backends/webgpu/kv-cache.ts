@@ -1,0 +1,133 @@
+/** The paged KV cache on the GPU: how many blocks there is room for, and their buffers. */
+import { NanoVllmError } from "../../errors.ts";
+import type { Limits } from "../backend.ts";
+import type { Heads, Program } from "../program.ts";
+import { type Gpu, USAGE } from "./device.ts";
+import { stride8 } from "./layout.ts";
+
+export interface LayerCache {
+	readonly keys: GPUBuffer;
+	readonly values: GPUBuffer;
+}
+
+export interface KvCache {
+	readonly layers: readonly LayerCache[];
+	readonly numBlocks: number;
+	readonly bytes: number;
+	destroy(): void;
+}
+
+/** Where the device shares the machine's memory, and nobody says how much of it the cache may have. */
+const SHARED_MEMORY_BYTES = 2 * 2 ** 30;
+/** More than any device has. */
+const MOST_BYTES = 2 ** 38;
+/** Each try asks for so much of the one before. */
+const NEXT_TRY = 0.85;
+
+/**
+ * kvCacheBytes where given; else, on a device with its own memory, what `memoryUtilization` of it leaves beside the weights.
+ * @throws out_of_memory
+ */
+export async function createKvCache(
+	gpu: Gpu,
+	program: Program,
+	limits: Limits,
+	weightBytes: number,
+): Promise<KvCache> {
+	const { blockSize, maxNumSeqs, maxModelLen, kvCacheBytes } = limits;
+	const bytesPerBlock = program.kvLayers.reduce(
+		(sum, heads) => sum + 2 * layerBlockBytes(heads, blockSize),
+		0,
+	);
+	const largest = Math.max(
+		...program.kvLayers.map((heads) => layerBlockBytes(heads, blockSize)),
+	);
+	// No more blocks than all sequences together could ever fill, nor than a binding can show of a layer.
+	const useful = Math.min(
+		maxNumSeqs * Math.ceil(maxModelLen / blockSize),
+		Math.floor(gpu.abilities.bindingBytes / largest),
+	);
+	const allocate = (numBlocks: number) =>
+		program.kvLayers.map((heads, layer) => ({
+			keys: cacheBuffer(gpu, heads, blockSize, numBlocks, `keys ${layer}`),
+			values: cacheBuffer(gpu, heads, blockSize, numBlocks, `values ${layer}`),
+		}));
+	const fitting = (most: number) => largestFit(gpu, most, allocate);
+
+	let numBlocks: number;
+	if (kvCacheBytes !== null)
+		numBlocks = Math.min(useful, Math.floor(kvCacheBytes / bytesPerBlock));
+	else if (gpu.hasOwnMemory) {
+		const most = Math.min(useful, Math.floor(MOST_BYTES / bytesPerBlock));
+		const room = (await fitting(most)) * bytesPerBlock + weightBytes;
+		const share = limits.memoryUtilization * room - weightBytes;
+		numBlocks = Math.min(useful, Math.floor(share / bytesPerBlock));
+	} else
+		numBlocks = Math.min(
+			useful,
+			Math.floor(SHARED_MEMORY_BYTES / bytesPerBlock),
+		);
+	if (numBlocks < 1) throw tooSmall(kvCacheBytes, blockSize, bytesPerBlock);
+	const bytes = numBlocks * bytesPerBlock;
+	if (!(await gpu.fits(() => free(allocate(numBlocks))))) {
+		const fits = (await fitting(numBlocks)) * bytesPerBlock;
+		throw new NanoVllmError(
+			"out_of_memory",
+			`the GPU has no room for a KV cache of ${bytes} bytes; ${fits} fit beside the weights. Set kvCacheMemoryBytes to that or less.`,
+		);
+	}
+	const layers = await gpu.guarded("the KV cache", () => allocate(numBlocks));
+	return { layers, numBlocks, bytes, destroy: () => free(layers) };
+}
+
+/** Bytes of one block of a layer's keys, or of its values. */
+function layerBlockBytes(
+	{ numKvHeads, headDim }: Heads,
+	blockSize: number,
+): number {
+	return 2 * numKvHeads * blockSize * stride8(headDim);
+}
+
+function cacheBuffer(
+	{ device }: Gpu,
+	heads: Heads,
+	blockSize: number,
+	numBlocks: number,
+	label: string,
+): GPUBuffer {
+	const size = numBlocks * layerBlockBytes(heads, blockSize);
+	return device.createBuffer({ label, size, usage: USAGE.STORAGE });
+}
+
+function free(layers: readonly LayerCache[]): void {
+	for (const { keys, values } of layers) {
+		keys.destroy();
+		values.destroy();
+	}
+}
+
+/** About the largest number of blocks, at most `most`, that can be allocated now. */
+async function largestFit(
+	gpu: Gpu,
+	most: number,
+	allocate: (numBlocks: number) => LayerCache[],
+): Promise<number> {
+	for (let blocks = most; blocks >= 1; blocks = Math.floor(blocks * NEXT_TRY))
+		if (await gpu.fits(() => free(allocate(blocks)))) return blocks;
+	return 0;
+}
+
+function tooSmall(
+	kvCacheBytes: number | null,
+	blockSize: number,
+	bytesPerBlock: number,
+): NanoVllmError {
+	const given =
+		kvCacheBytes === null
+			? "the GPU has no room for a KV cache beside the weights"
+			: `kvCacheMemoryBytes is ${kvCacheBytes}`;
+	return new NanoVllmError(
+		"out_of_memory",
+		`${given}; one block of ${blockSize} tokens takes ${bytesPerBlock}. Give at least that, better a thousand times as much.`,
+	);
+}
