@@ -85,7 +85,9 @@ function prepare(
 	const { id, blockColumns } = FORMATS[format];
 	const depth = COLUMNS / blockColumns;
 	const x = new Float32Array(memory.buffer, X, GROUP_ROWS * COLUMNS);
-	for (let i = 0; i < x.length; i++) x[i] = 1 + Math.sin(i * 0.7);
+	// Blocks of 32 in turn mostly positive and mostly negative: both ends of the integers are met, and no block's sum is 0.
+	for (let i = 0; i < x.length; i++)
+		x[i] = Math.sin(i * 0.7) + ((i & 32) === 0 ? 0.5 : -0.5);
 	const group = groupBytes(format, COLUMNS);
 	const rows = [X, COLUMNS, 0, 0, GROUP_ROWS, 0, 0] as const;
 	kernels.prepare_rows(id, ...rows, depth, TILE, GROUP, group);

@@ -41,14 +41,23 @@ const dequantized = (row: Float32Array, format: WeightFormat) =>
 		? quantizeRow(row, format).values
 		: stored(row, format);
 
-/** Largest integer the kernels round an activation to. */
-const STEPS = { q8_0: 32767, q4_0: 127 } as const;
+/** Largest integer the kernels round an activation to: of q8_0 int16's, or int8's where the engine multiplies eight bits by eight. */
+function stepsOf(room: Room, format: WeightFormat): number {
+	if (!isQuantized(format)) return Number.NaN;
+	const group = prepare(room, format, [Float32Array.of(1, 0)]);
+	const [first] = room.u16(group, 1);
+	assert.ok(first === 127 || (format === "q8_0" && first === 32767));
+	return first;
+}
 
 /** x as the format's kernels take it: blocks of integers and a scale, or itself. */
-function rounded(x: Float32Array, format: WeightFormat): Float64Array {
+function rounded(
+	x: Float32Array,
+	format: WeightFormat,
+	steps: number,
+): Float64Array {
 	const result = Float64Array.from(x);
-	if (format !== "q8_0" && format !== "q4_0") return result;
-	const steps = STEPS[format];
+	if (!isQuantized(format)) return result;
 	for (let start = 0; start < x.length; start += BLOCK) {
 		const block = x.subarray(start, start + BLOCK);
 		const largest = block.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
@@ -185,6 +194,7 @@ eachBuild((room) => {
 	for (const format of WEIGHT_FORMATS)
 		test(`linear_${format}: store, bias, add; rows and tiles`, () => {
 			const random = randomSource(5);
+			const steps = stepsOf(room, format);
 			for (const [width, columns] of SHAPES) {
 				const rows = Array.from({ length: columns }, () =>
 					random.vector(width, 12),
@@ -212,7 +222,7 @@ eachBuild((room) => {
 					const biased = linear(room, call, { bias });
 					const added = linear(room, call, { bias, addTo: before });
 					for (let t = 0; t < numRows; t++) {
-						const exact = rounded(x[t], format);
+						const exact = rounded(x[t], format, steps);
 						for (let n = 0; n < columns; n++) {
 							const { value, size } = product(exact, weights[n]);
 							const at = t * columns + n;
@@ -234,6 +244,7 @@ eachBuild((room) => {
 	for (const format of WEIGHT_FORMATS)
 		test(`gated_linear_${format}: silu(gate) · up`, () => {
 			const random = randomSource(6);
+			const steps = stepsOf(room, format);
 			for (const [width, columns] of SHAPES) {
 				// Gate and up panels alternate, as load-weights.ts packs them.
 				const make = () =>
@@ -272,7 +283,7 @@ eachBuild((room) => {
 					assertUntouched(room, out + numRows * columns * 4);
 					const y = room.f32(out, numRows * columns);
 					for (let t = 0; t < numRows; t++) {
-						const exact = rounded(x[t], format);
+						const exact = rounded(x[t], format, steps);
 						for (let n = 0; n < columns; n++) {
 							const g = product(exact, gateWeights[n]);
 							const u = product(exact, upWeights[n]);
@@ -296,6 +307,7 @@ eachBuild((room) => {
 	for (const format of WEIGHT_FORMATS)
 		test(`prepare_rows for ${format}: RMSNorm, chosen rows, rows of zeros and tiny rows`, () => {
 			const random = randomSource(7);
+			const steps = stepsOf(room, format);
 			for (const [width, columns] of SHAPES) {
 				const rows = Array.from({ length: columns }, () =>
 					random.vector(width),
@@ -332,7 +344,7 @@ eachBuild((room) => {
 							const { value, size } = product(want, weights[n]);
 							const bound =
 								roundingBound(size, 3 * width) +
-								roundingOf(want, weights[n], format);
+								roundingOf(want, weights[n], format, steps);
 							const got = y[t * columns + n];
 							const where = () =>
 								`[${width} × ${columns}] row ${index}${weight ? ", normed" : ""}, column ${n}`;
@@ -399,8 +411,9 @@ function roundingOf(
 	x: Float64Array,
 	w: Float32Array,
 	format: WeightFormat,
+	steps: number,
 ): number {
-	if (format !== "q8_0" && format !== "q4_0") return 0;
+	if (!isQuantized(format)) return 0;
 	let bound = 0;
 	for (let start = 0; start < x.length; start += BLOCK) {
 		const largest = x
@@ -409,7 +422,7 @@ function roundingOf(
 		const weights = w
 			.subarray(start, start + BLOCK)
 			.reduce((sum, v) => sum + Math.abs(v), 0);
-		bound += (0.501 * largest * weights) / STEPS[format];
+		bound += (0.501 * largest * weights) / steps;
 	}
 	return bound;
 }

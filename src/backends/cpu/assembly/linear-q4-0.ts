@@ -3,9 +3,9 @@
 //
 // A panel of 16 output columns is, per block of 32 along K, 288 bytes: 8 quads of k, each 32 bytes (16 bytes of columns 0..3 in
 // the low and 8..11 in the high nibbles, then 16 bytes of columns 4..7 and 12..15; 4 k a column), then 16 f16 scales. x lies in
-// groups of 4 rows; per block 160 bytes: 8 quads of k, each [4 rows][4] int8, then 4 f32 scales, then 4 f32 values of 8 · Σx in
-// those scales' units. A pair of products is at most 2 · 15 · 127, so an int16 lane holds the 8 pair sums of a whole block: one
-// multiply-add and one addition for 16 products.
+// groups of 4 rows; per block 160 bytes: 8 quads of k, each [4 rows][4] int8, then 4 f32 scales, then 4 i32 of −8 · Σx.
+// A pair of products is at most 2 · 15 · 127, so an int16 lane holds the 8 pair sums of a whole block: one multiply-add and one
+// addition for 16 products. linear-dot.ts has kernels for the same bytes where one instruction does both.
 //
 // wide_q4_0 and tile_q4_0: as in linear-q8-0.ts.
 import { floatToHalf, halfHigh, halfLow, halfToFloat, halfToFloat1, madd, max4 } from "./simd";
@@ -24,11 +24,11 @@ function dotPairs(a: v128, b: v128): v128 {
 	);
 }
 
-/** (Σ of int16 pairs − shift) as f32 */
+/** (Σ of int16 pairs + start) as f32 */
 // @ts-ignore: decorator
 @inline
-function blockSum(pairs: v128, shift: v128): v128 {
-	return f32x4.sub(f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(pairs, i16x8.splat(1))), shift);
+function blockSum(pairs: v128, start: v128): v128 {
+	return f32x4.convert_i32x4_s(i32x4.add(i32x4.dot_i16x8_s(pairs, i16x8.splat(1)), start));
 }
 
 /** 4 rows × 16 columns into `tile` (f32 [4][16]). x: the group; w: the panel. */
@@ -78,29 +78,29 @@ export function wide_q4_0(x: usize, w: usize, blocks: i32, tile: usize): void {
 		const s2 = halfLow(s23);
 		const s3 = halfHigh(s23);
 		let s = v128.load32_splat(x, 128);
-		let shift = v128.load32_splat(x, 144);
-		f00 = madd(blockSum(c00, shift), f32x4.mul(s0, s), f00);
-		f01 = madd(blockSum(c01, shift), f32x4.mul(s1, s), f01);
-		f02 = madd(blockSum(c02, shift), f32x4.mul(s2, s), f02);
-		f03 = madd(blockSum(c03, shift), f32x4.mul(s3, s), f03);
+		let start = v128.load32_splat(x, 144);
+		f00 = madd(blockSum(c00, start), f32x4.mul(s0, s), f00);
+		f01 = madd(blockSum(c01, start), f32x4.mul(s1, s), f01);
+		f02 = madd(blockSum(c02, start), f32x4.mul(s2, s), f02);
+		f03 = madd(blockSum(c03, start), f32x4.mul(s3, s), f03);
 		s = v128.load32_splat(x, 132);
-		shift = v128.load32_splat(x, 148);
-		f10 = madd(blockSum(c10, shift), f32x4.mul(s0, s), f10);
-		f11 = madd(blockSum(c11, shift), f32x4.mul(s1, s), f11);
-		f12 = madd(blockSum(c12, shift), f32x4.mul(s2, s), f12);
-		f13 = madd(blockSum(c13, shift), f32x4.mul(s3, s), f13);
+		start = v128.load32_splat(x, 148);
+		f10 = madd(blockSum(c10, start), f32x4.mul(s0, s), f10);
+		f11 = madd(blockSum(c11, start), f32x4.mul(s1, s), f11);
+		f12 = madd(blockSum(c12, start), f32x4.mul(s2, s), f12);
+		f13 = madd(blockSum(c13, start), f32x4.mul(s3, s), f13);
 		s = v128.load32_splat(x, 136);
-		shift = v128.load32_splat(x, 152);
-		f20 = madd(blockSum(c20, shift), f32x4.mul(s0, s), f20);
-		f21 = madd(blockSum(c21, shift), f32x4.mul(s1, s), f21);
-		f22 = madd(blockSum(c22, shift), f32x4.mul(s2, s), f22);
-		f23 = madd(blockSum(c23, shift), f32x4.mul(s3, s), f23);
+		start = v128.load32_splat(x, 152);
+		f20 = madd(blockSum(c20, start), f32x4.mul(s0, s), f20);
+		f21 = madd(blockSum(c21, start), f32x4.mul(s1, s), f21);
+		f22 = madd(blockSum(c22, start), f32x4.mul(s2, s), f22);
+		f23 = madd(blockSum(c23, start), f32x4.mul(s3, s), f23);
 		s = v128.load32_splat(x, 140);
-		shift = v128.load32_splat(x, 156);
-		f30 = madd(blockSum(c30, shift), f32x4.mul(s0, s), f30);
-		f31 = madd(blockSum(c31, shift), f32x4.mul(s1, s), f31);
-		f32 = madd(blockSum(c32, shift), f32x4.mul(s2, s), f32);
-		f33 = madd(blockSum(c33, shift), f32x4.mul(s3, s), f33);
+		start = v128.load32_splat(x, 156);
+		f30 = madd(blockSum(c30, start), f32x4.mul(s0, s), f30);
+		f31 = madd(blockSum(c31, start), f32x4.mul(s1, s), f31);
+		f32 = madd(blockSum(c32, start), f32x4.mul(s2, s), f32);
+		f33 = madd(blockSum(c33, start), f32x4.mul(s3, s), f33);
 		w += W_BLOCK;
 		x += X_BLOCK;
 	}
@@ -150,21 +150,21 @@ export function tile_q4_0(x: usize, w: usize, blocks: i32, tile: usize, half: us
 		const s0 = halfToFloat(i32x4.extend_low_i16x8_s(v128.load64_zero(w + half * 8, 256)));
 		const s1 = halfToFloat(i32x4.extend_low_i16x8_s(v128.load64_zero(w + half * 8, 272)));
 		let s = v128.load32_splat(x, 128);
-		let shift = v128.load32_splat(x, 144);
-		f00 = madd(blockSum(c00, shift), f32x4.mul(s0, s), f00);
-		f01 = madd(blockSum(c01, shift), f32x4.mul(s1, s), f01);
+		let start = v128.load32_splat(x, 144);
+		f00 = madd(blockSum(c00, start), f32x4.mul(s0, s), f00);
+		f01 = madd(blockSum(c01, start), f32x4.mul(s1, s), f01);
 		s = v128.load32_splat(x, 132);
-		shift = v128.load32_splat(x, 148);
-		f10 = madd(blockSum(c10, shift), f32x4.mul(s0, s), f10);
-		f11 = madd(blockSum(c11, shift), f32x4.mul(s1, s), f11);
+		start = v128.load32_splat(x, 148);
+		f10 = madd(blockSum(c10, start), f32x4.mul(s0, s), f10);
+		f11 = madd(blockSum(c11, start), f32x4.mul(s1, s), f11);
 		s = v128.load32_splat(x, 136);
-		shift = v128.load32_splat(x, 152);
-		f20 = madd(blockSum(c20, shift), f32x4.mul(s0, s), f20);
-		f21 = madd(blockSum(c21, shift), f32x4.mul(s1, s), f21);
+		start = v128.load32_splat(x, 152);
+		f20 = madd(blockSum(c20, start), f32x4.mul(s0, s), f20);
+		f21 = madd(blockSum(c21, start), f32x4.mul(s1, s), f21);
 		s = v128.load32_splat(x, 140);
-		shift = v128.load32_splat(x, 156);
-		f30 = madd(blockSum(c30, shift), f32x4.mul(s0, s), f30);
-		f31 = madd(blockSum(c31, shift), f32x4.mul(s1, s), f31);
+		start = v128.load32_splat(x, 156);
+		f30 = madd(blockSum(c30, start), f32x4.mul(s0, s), f30);
+		f31 = madd(blockSum(c31, start), f32x4.mul(s1, s), f31);
 		w += W_BLOCK;
 		x += X_BLOCK;
 	}
@@ -197,11 +197,11 @@ export function row_q4_0(x: usize, w: usize, blocks: i32, tile: usize): void {
 		const s01 = v128.load(w, 256);
 		const s23 = v128.load(w, 272);
 		const s = v128.load32_splat(x, 128);
-		const shift = v128.load32_splat(x, 144);
-		f0 = madd(blockSum(c0, shift), f32x4.mul(halfLow(s01), s), f0);
-		f1 = madd(blockSum(c1, shift), f32x4.mul(halfHigh(s01), s), f1);
-		f2 = madd(blockSum(c2, shift), f32x4.mul(halfLow(s23), s), f2);
-		f3 = madd(blockSum(c3, shift), f32x4.mul(halfHigh(s23), s), f3);
+		const start = v128.load32_splat(x, 144);
+		f0 = madd(blockSum(c0, start), f32x4.mul(halfLow(s01), s), f0);
+		f1 = madd(blockSum(c1, start), f32x4.mul(halfHigh(s01), s), f1);
+		f2 = madd(blockSum(c2, start), f32x4.mul(halfLow(s23), s), f2);
+		f3 = madd(blockSum(c3, start), f32x4.mul(halfHigh(s23), s), f3);
 		w += W_BLOCK;
 		x += X_BLOCK;
 	}
@@ -209,34 +209,6 @@ export function row_q4_0(x: usize, w: usize, blocks: i32, tile: usize): void {
 	v128.store(tile, f1, 16);
 	v128.store(tile, f2, 32);
 	v128.store(tile, f3, 48);
-}
-
-/** Quantizes one f32 row to int8 blocks, as row `lane` of its group. */
-export function prepare_q4_0(x: usize, blocks: i32, group: usize, lane: i32): void {
-	for (let b = 0; b < blocks; b++) {
-		let peak = f32x4.splat(0);
-		for (let i: usize = 0; i < 128; i += 16) peak = f32x4.max(peak, f32x4.abs(v128.load(x + i)));
-		const largest = max(
-			max(f32x4.extract_lane(peak, 0), f32x4.extract_lane(peak, 1)),
-			max(f32x4.extract_lane(peak, 2), f32x4.extract_lane(peak, 3)),
-		);
-		const inverse = f32x4.splat(largest > 0 ? <f32>127 / largest : 0);
-		let sums = i32x4.splat(0);
-		for (let i: usize = 0; i < 128; i += 16) {
-			const four = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x + i), inverse)));
-			sums = i32x4.add(sums, four);
-			const bytes = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(four, four), four);
-			v128.store32_lane(group + i + <usize>lane * 4, bytes, 0);
-		}
-		const eightfold = 8 * (
-			i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1) +
-			i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3)
-		);
-		store<f32>(group + <usize>lane * 4, largest / <f32>127, 128);
-		store<f32>(group + <usize>lane * 4, <f32>eightfold, 144);
-		x += 128;
-		group += X_BLOCK;
-	}
 }
 
 /** Quantizes one f32 row into column `column` of its panel: scale = m / −8 with m the value of largest magnitude, as ggml's quantize_row_q4_0. */

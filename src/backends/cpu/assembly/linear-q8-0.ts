@@ -1,4 +1,5 @@
-// linear_q8_0: y = x · wᵀ with weights in blocks of 32 int8 and one f16 scale (GGUF's Q8_0), x quantized to int16.
+// linear_q8_0: y = x · wᵀ with weights in blocks of 32 int8 and one f16 scale (GGUF's Q8_0), x quantized to int16. For engines
+// without eight-bit dot products; linear-dot.ts has the kernels of the others.
 //
 // Weights lie in panels of 16 output columns. A panel is, per block of 32 along K, 544 bytes: 16 pairs of k, each
 // [16 columns][2] int8, then 16 f16 scales. x lies in groups of 4 rows; per block 272 bytes: 16 pairs of k, each

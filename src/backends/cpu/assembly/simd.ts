@@ -107,3 +107,33 @@ export function halfToFloat1(bits: u16): f32 {
 	const magnitude = reinterpret<f32>(<u32>(bits & 0x7fff) << 13) * <f32>5192296858534828e18;
 	return bits & 0x8000 ? -magnitude : magnitude;
 }
+
+/** sum + Σ of four products. a: signed; b: 0..127, or all eight bits as dotKind says */
+// @ts-ignore: decorator
+@inline
+export function dot4(a: v128, b: v128, sum: v128): v128 {
+	return ASC_FEATURE_RELAXED_SIMD ? i32x4.relaxed_dot_i8x16_i7x16_add_s(a, b, sum) : unreachable();
+}
+
+/** What dot4 makes of the eighth bit of its second operand. The relaxed SIMD proposal leaves that to the engine, which must not change its mind. */
+// @ts-ignore: decorator
+@inline
+export const UNSIGNED = 1;
+// @ts-ignore: decorator
+@inline
+export const SIGNED = 2;
+/** Pairs of products saturate (x86 without VNNI), or dot4 is not there: other kernels are better. */
+// @ts-ignore: decorator
+@inline
+export const NEITHER = 0;
+// Not constants, so that no compiler answers in the processor's place.
+let probeA: i32 = -128;
+let probeB: i32 = 255;
+export const dotKind: i32 = probe();
+
+function probe(): i32 {
+	if (!ASC_FEATURE_RELAXED_SIMD) return NEITHER;
+	const got = i32x4.extract_lane(dot4(i8x16.splat(<i8>probeA), i8x16.splat(<i8>probeB), i32x4.splat(1)), 0);
+	if (got === 1 - 4 * 128 * 255) return UNSIGNED;
+	return got === 1 + 4 * 128 ? SIGNED : NEITHER;
+}
