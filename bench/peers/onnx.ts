@@ -16,7 +16,7 @@ await serveEngine(async ({ model, threads }: EngineStart): Promise<Engine> => {
 	const session = await ort.open(model);
 	const random = createRandom(0);
 	return {
-		about: `ONNX Runtime ${ort.version}, cpu`,
+		about: `onnxruntime-node ${ort.version}, cpu`,
 		async run(shape) {
 			const { batchSize, inputLen } = shape;
 			const ids = Array.from({ length: batchSize }, () =>

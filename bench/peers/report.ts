@@ -229,8 +229,7 @@ export function record(figures: Figures): void {
 ## ${figures.date}: the CPU backend beside llama.cpp and ONNX Runtime
 
 \`node bench/peers/run.ts --threads ${threads} --rounds ${numRounds}\` on ${machine.cpu}, ${machine.cores} cores, ${runtime.replace("node v", "Node ")}; ${model}, random weights; medians of ${numRounds} rounds in turn. [JSON](${name})
-${peers.join("\n")}
-${tablesOf(figures)}
+${[...peers, "", tablesOf(figures)].join("\n")}
 `;
 	appendFileSync(join(directory, "README.md"), text);
 }
