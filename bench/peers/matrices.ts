@@ -1,7 +1,8 @@
 /**
  * The matrix products of Qwen3-0.6B alone: our CPU kernels beside ONNX Runtime's MatMulNBits and MatMul, same shapes, formats and
- * threads, in turn. Ours are timed as the engine runs them, with norm, activation or addition; theirs without. Theirs round
- * activations to 8 bits, ours to 16 (q8_0) or 8 (q4_0). Either way the weights are more than the caches hold.
+ * threads, in turn. Ours are timed as the engine runs them, with norm, activation or addition; theirs without. Beside quantized
+ * weights theirs round activations to 8 bits; ours do where the processor has eight-bit dot products. Either way the weights
+ * are more than the caches hold.
  */
 import {
 	type KernelFormat,

@@ -1,6 +1,6 @@
 /** What the machine does at most, by the loops of assembly/ceiling.ts with the same threads. */
 import type { Ceilings } from "../../kernel-bench.ts";
-import type { WeightFormat } from "../format.ts";
+import { isQuantized, type WeightFormat } from "../format.ts";
 import { bestMs, type Threads } from "./threads.ts";
 
 /** The ways to multiply and add, by assembly/ceiling.ts's numbers. Products an instruction, with relaxed SIMD and without. */
@@ -14,23 +14,14 @@ const INSTRUCTIONS = {
 	},
 	float: { id: 3, products: [4, 4], name: "f32x4 multiply-add" },
 } as const;
-type Instruction = keyof typeof INSTRUCTIONS;
 
-/** Flops per second at most with the instruction that a format's kernels use. */
+/** Flops per second at most for a format: with floats, or with the fastest integers there are here, whichever its kernels use. */
 export function peakOf(format: WeightFormat, { peaks }: Ceilings): number {
-	const { name } = INSTRUCTIONS[instructionOf(format)];
-	return peaks.find((peak) => peak.name === name)?.flopsPerSecond ?? Number.NaN;
-}
-
-function instructionOf(format: WeightFormat): Instruction {
-	switch (format) {
-		case "q8_0":
-			return "int16";
-		case "q4_0":
-			return "int8";
-		default:
-			return "float";
-	}
+	const wantsFloat = !isQuantized(format);
+	const suited = peaks.filter(
+		({ name }) => (name === INSTRUCTIONS.float.name) === wantsFloat,
+	);
+	return Math.max(...suited.map(({ flopsPerSecond }) => flopsPerSecond));
 }
 
 /** Larger than any cache. */
