@@ -16,7 +16,11 @@ export interface LaneSums {
  * Sums of several named f32 over `lanes` neighbouring lanes; both counts are powers of two. While a lane has two sums it hands
  * one half to its partner and takes over the other: V values take about V shuffles, not V · log(lanes). The text reads `lane`.
  */
-export function laneSums(values: readonly string[], lanes: number): LaneSums {
+export function laneSums(
+	prefix: string,
+	values: readonly string[],
+	lanes: number,
+): LaneSums {
 	const lines: string[] = [];
 	let names = values;
 	for (let mask = lanes / 2; mask >= 1; mask /= 2) {
@@ -30,7 +34,7 @@ export function laneSums(values: readonly string[], lanes: number): LaneSums {
 			names.length === 1
 				? [`${names[0]} + subgroupShuffleXor(${names[0]}, ${mask}u)`]
 				: range(half).map(swapped);
-		names = sums.map((_, i) => `sum${mask}_${i}`);
+		names = sums.map((_, i) => `${prefix}${mask}_${i}`);
 		sums.forEach((sum, i) => {
 			lines.push(`  let ${names[i]} = ${sum};`);
 		});
