@@ -1,0 +1,296 @@
+/**
+ * The matrix kernels three times: every variant compiled by Dawn without a device, the addressing run with emulated matrices
+ * on whatever adapter there is, and all of it on one that has subgroup matrices.
+ */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { create } from "webgpu";
+import type { Gpu } from "../../../src/backends/webgpu/device.ts";
+import { type Kernel, sourceOf } from "../../../src/backends/webgpu/kernel.ts";
+import type {
+	Epilogue,
+	LinearShape,
+} from "../../../src/backends/webgpu/kernels/linear.ts";
+import { linearMatrix } from "../../../src/backends/webgpu/kernels/linear-matrix.ts";
+import {
+	type MatrixTile,
+	matrixGrid,
+	tileBytes,
+	tileFits,
+	tileLabel,
+	tileSizes,
+} from "../../../src/backends/webgpu/kernels/linear-matrix-tile.ts";
+import {
+	type MatrixFormat,
+	paddedRows,
+	stride,
+} from "../../../src/backends/webgpu/layout.ts";
+import { randomSource } from "../../support/random.ts";
+import {
+	bufferOf,
+	openTestGpu,
+	readBack,
+	runKernel,
+} from "../../support/webgpu.ts";
+import {
+	assertWithin,
+	paddedVector,
+	randomActivation,
+	randomMatrix,
+	readFloats,
+} from "../../support/webgpu-matrices.ts";
+import { emulated } from "./emulated-matrices.ts";
+
+const EPILOGUES = ["store", "add", "gated", "logits", "partial"] as const;
+const FORMATS = ["f16", "q8_0", "q4_0"] as const;
+
+function tile(
+	subgroups: MatrixTile["subgroups"],
+	matrices: MatrixTile["matrices"],
+	slab: number,
+	buffers: 1 | 2,
+	ahead: number,
+): MatrixTile {
+	return { subgroups, matrices, slab, buffers, ahead };
+}
+
+/** Few threads and little memory: one more than a pass of rows, two buffers, subgroups along K, a rest of slabs. */
+const SMALL = [
+	tile([1, 1, 1], [1, 2], 32, 1, 1),
+	tile([2, 1, 1], [1, 1], 32, 2, 1),
+	tile([1, 2, 2], [2, 1], 64, 1, 2),
+	tile([2, 2, 2], [1, 2], 32, 2, 3),
+	tile([1, 1, 4], [1, 2], 64, 1, 2),
+];
+/** Those that matter on the H100. */
+const LARGE = [
+	tile([2, 2, 1], [4, 4], 64, 1, 1),
+	tile([2, 2, 1], [4, 4], 32, 2, 1),
+	tile([2, 2, 2], [2, 2], 128, 1, 1),
+	tile([1, 2, 4], [1, 1], 128, 2, 2),
+];
+
+function shapeOf(
+	epilogue: Epilogue,
+	format: MatrixFormat,
+	[rows, columns]: readonly [number, number],
+	rest: Partial<LinearShape> = {},
+): LinearShape {
+	const outputStride = stride(epilogue === "gated" ? rows / 2 : rows);
+	return {
+		rows,
+		columns,
+		outputStride,
+		format,
+		storage: "f16",
+		epilogue,
+		bias: false,
+		split: epilogue === "partial" ? { splits: 2, rows: 384 } : undefined,
+		...rest,
+	};
+}
+
+const silu = (x: number) => x / (1 + Math.exp(-x));
+
+/** Runs one kernel and compares every element of its output; those that are not its own must stay as they were. */
+async function check(
+	gpu: Gpu,
+	shape: LinearShape,
+	options: MatrixTile,
+	tokens: number,
+	asRun: (kernel: Kernel) => Kernel,
+): Promise<void> {
+	const { rows, columns, epilogue, outputStride, split } = shape;
+	const random = randomSource(rows + columns + tokens);
+	const w = randomMatrix(random, shape.format, rows, columns);
+	const weights = w.elements.map(Math.f16round);
+	const x = randomActivation(random, "f16", tokens, columns);
+	const bias = random.vector(rows, 10);
+	const halves = epilogue === "store" || epilogue === "gated";
+	const outputRows = split ? split.splits * split.rows : paddedRows(tokens);
+	const before = random.vector(outputRows * outputStride, 10);
+	if (epilogue !== "add") before.fill(NaN);
+	const output = bufferOf(
+		gpu,
+		halves ? new Uint16Array(new Float16Array(before).buffer) : before,
+	);
+	const kernel = asRun(linearMatrix(shape, options));
+	const buffers = [
+		bufferOf(gpu, x.data),
+		bufferOf(gpu, w.values),
+		...(w.scales ? [bufferOf(gpu, w.scales)] : []),
+		...(shape.bias ? [bufferOf(gpu, paddedVector(bias))] : []),
+		output,
+	];
+	await runKernel(gpu, kernel, buffers, matrixGrid(shape, options, tokens));
+	const bytes = await readBack(gpu, output);
+	const got = readFloats(bytes, halves ? "f16" : "f32");
+	for (const buffer of buffers) buffer.destroy();
+
+	const width = epilogue === "gated" ? rows / 2 : rows;
+	const want = new Float64Array(tokens * outputStride).fill(NaN);
+	const bound = new Float64Array(tokens * outputStride);
+	for (let t = 0; t < tokens; t++) {
+		const product = (n: number): [y: number, error: number] => {
+			let sum = shape.bias ? bias[n] : 0;
+			let size = 0;
+			for (let k = 0; k < columns; k++) {
+				const p = x.elements[t * columns + k] * weights[n * columns + k];
+				sum += p;
+				size += Math.abs(p);
+			}
+			return [sum, 1e-5 + 4e-6 * size];
+		};
+		for (let i = 0; i < width; i++) {
+			const at = t * outputStride + i;
+			const [y, error] = product(epilogue === "gated" ? 2 * i : i);
+			want[at] = epilogue === "add" ? y + before[at] : y;
+			bound[at] = error;
+			if (epilogue === "gated") {
+				const [up, upError] = product(2 * i + 1);
+				want[at] = silu(y) * up;
+				bound[at] = 1.1 * Math.abs(up) * error + Math.abs(y) * upError;
+			}
+			bound[at] += (halves ? 2 ** -10 : 1e-6) * Math.abs(want[at]);
+		}
+	}
+	const sums = new Float64Array(tokens * outputStride);
+	for (let s = 0; s < (split?.splits ?? 1); s++)
+		for (let i = 0; i < sums.length; i++)
+			sums[i] += got[s * (split?.rows ?? 0) * outputStride + i];
+	for (let t = 0; t < tokens; t++) {
+		const own = t * outputStride;
+		assertWithin(
+			sums.subarray(own, own + width),
+			want.subarray(own, own + width),
+			(i) => bound[own + i],
+			`${kernel.label} token ${t}`,
+		);
+		for (let i = width; i < outputStride; i++) {
+			const kept =
+				epilogue === "add"
+					? sums[own + i] === before[own + i]
+					: Number.isNaN(sums[own + i]);
+			const padding = i < stride(width) && sums[own + i] === 0;
+			assert.ok(kept || padding, `${kernel.label} token ${t} column ${i}`);
+		}
+	}
+}
+
+/** Dawn's backend without a device: subgroups of up to 128, 256 threads, 16 KB of workgroup memory. */
+async function openNull(): Promise<GPUDevice> {
+	const adapter = await dawn.requestAdapter();
+	assert.ok(adapter);
+	return adapter.requestDevice({
+		requiredFeatures: [
+			"shader-f16",
+			"subgroups",
+			"chromium-experimental-subgroup-matrix",
+		] as GPUFeatureName[],
+	});
+}
+/** Must outlive its devices. */
+const dawn = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
+
+test("every variant compiles", async (t) => {
+	const device = await openNull();
+	const { maxComputeWorkgroupStorageSize: most } = device.limits;
+	let modules = 0;
+	let pipelines = 0;
+	const compile = async (shape: LinearShape, options: MatrixTile) => {
+		const kernel = linearMatrix(shape, options);
+		const { threads } = tileSizes(shape, options);
+		device.pushErrorScope("validation");
+		const module = device.createShaderModule({ code: sourceOf(kernel) });
+		modules++;
+		if (
+			tileBytes(shape, options) <= most &&
+			threads % 128 === 0 &&
+			threads <= 256
+		) {
+			device.createComputePipeline({ layout: "auto", compute: { module } });
+			pipelines++;
+		}
+		const error = await device.popErrorScope();
+		assert.equal(error, null, `${kernel.label}: ${error?.message}`);
+	};
+	for (const options of [...SMALL, ...LARGE])
+		for (const epilogue of EPILOGUES)
+			for (const format of FORMATS)
+				await compile(
+					shapeOf(epilogue, format, [1088, 1024], {
+						bias: epilogue === "add" && options.ahead === 1,
+					}),
+					options,
+				);
+	t.diagnostic(`${modules} modules, ${pipelines} pipelines`);
+	device.destroy();
+});
+
+let gpu: Gpu;
+before(async () => {
+	gpu = await openTestGpu();
+});
+after(() => gpu.close());
+
+function runs(t: { skip(why: string): void }, matrices: boolean): boolean {
+	if (!matrices || gpu.abilities.subgroupMatrix) return true;
+	t.skip(`${gpu.description}: no subgroup matrices`);
+	return false;
+}
+
+for (const matrices of [false, true]) {
+	const asRun = matrices ? (kernel: Kernel) => kernel : emulated;
+	const how = matrices ? "matrices" : "emulated matrices";
+	for (const options of matrices ? [...SMALL, ...LARGE] : SMALL) {
+		const tokens = tileSizes(
+			shapeOf("store", "f16", [128, 256]),
+			options,
+		).tokens;
+		test(`${how}: ${tileLabel(options)}, every epilogue`, async (t) => {
+			if (!runs(t, matrices)) return;
+			const real: [number, number] = [150, 256];
+			const shapes = [
+				...EPILOGUES.map((epilogue) => shapeOf(epilogue, "f16", real)),
+				shapeOf("store", "q8_0", real, { bias: true }),
+				shapeOf("add", "q4_0", real, { bias: true }),
+			];
+			for (const shape of shapes) {
+				assert.ok(tileFits(shape, options));
+				await check(gpu, shape, options, tokens + 1, asRun);
+			}
+		});
+		test(`${how}: ${tileLabel(options)}, awkward shapes`, async (t) => {
+			if (!runs(t, matrices)) return;
+			const shapes = [
+				shapeOf("store", "q8_0", [1, 90]),
+				shapeOf("add", "q4_0", [33, 37]),
+				shapeOf("gated", "f16", [128, 192]),
+				shapeOf("logits", "f16", [40, 700], { outputStride: 352 }),
+				shapeOf("partial", "q8_0", [96, 192], {
+					split: { splits: 3, rows: 128 },
+				}),
+			];
+			for (const shape of shapes)
+				for (const count of [1, 17]) {
+					if (!tileFits(shape, options)) continue;
+					await check(gpu, shape, options, count, asRun);
+				}
+		});
+	}
+}
+
+for (const count of [1, 17, 64, 100, 128, 300])
+	test(`matrices: real shapes, ${count} tokens`, async (t) => {
+		if (!runs(t, true)) return;
+		for (const options of LARGE) {
+			const shapes = [
+				shapeOf("store", "f16", [1024, 1024]),
+				shapeOf("gated", "q8_0", [1024, 1024]),
+				shapeOf("add", "q4_0", [512, 2048]),
+				shapeOf("partial", "f16", [512, 3072]),
+			];
+			for (const shape of shapes)
+				await check(gpu, shape, options, count, (kernel) => kernel);
+		}
+	});
