@@ -57,14 +57,14 @@ function tile(
 /** Few threads and little memory: one more than a pass of rows, two buffers, subgroups along K, a rest of slabs. */
 const SMALL = [
 	tile([1, 1, 1], [1, 2], 32, 1, 1),
-	tile([2, 1, 1], [1, 1], 32, 2, 1),
+	tile([2, 1, 1], [1, 1], 32, 2, 3),
 	tile([1, 2, 2], [2, 1], 64, 1, 2),
-	tile([2, 2, 2], [1, 2], 32, 2, 3),
+	tile([2, 2, 2], [1, 2], 32, 1, 0),
 	tile([1, 1, 4], [1, 2], 64, 1, 2),
 ];
 /** Those that matter on the H100. */
 const LARGE = [
-	tile([2, 2, 1], [4, 4], 64, 1, 1),
+	tile([2, 2, 1], [4, 4], 64, 1, 0),
 	tile([2, 2, 1], [4, 4], 32, 2, 1),
 	tile([2, 2, 2], [2, 2], 128, 1, 1),
 	tile([1, 2, 4], [1, 1], 128, 2, 2),

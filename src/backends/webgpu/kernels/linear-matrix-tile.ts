@@ -19,7 +19,7 @@ export interface MatrixTile {
 	readonly slab: number;
 	/** Slabs in workgroup memory: two take one barrier a slab, one takes two. */
 	readonly buffers: 1 | 2;
-	/** Slabs on their way through registers while one is multiplied, 1 .. 4. */
+	/** Slabs on their way through registers while one is multiplied, 0 .. 4. */
 	readonly ahead: number;
 }
 

@@ -128,7 +128,10 @@ function copiesOf(
 	];
 }
 
-/** The sums over K: fills every sum. */
+/**
+ * The sums over K. Slab i goes through registers i modulo `sets` and lies in buffer i modulo `buffers`; the loop is unrolled as far
+ * as both are the same again.
+ */
 function sumText(
 	shape: LinearShape,
 	tile: MatrixTile,
@@ -136,35 +139,37 @@ function sumText(
 ): string {
 	const { slabs } = sizes;
 	const { buffers, ahead } = tile;
+	const sets = Math.max(1, ahead);
+	const unrolled = sets % buffers === 0 ? sets : sets * buffers;
+	const rest = slabs % unrolled;
+	const split = splitsOf(shape) > 1;
 	const quantized = shape.format !== "f16";
-	const copies = copiesOf(shape, tile, sizes);
-	const moves = copies.map((copy) => copyText(copy, sizes, quantized, shape));
+	const moves = copiesOf(shape, tile, sizes).map((copy) =>
+		copyText(copy, sizes, quantized, shape),
+	);
 	const load = (set: number, slab: string) =>
 		moves.map((move) => move.load(set, slab)).join("\n");
-	const split = splitsOf(shape) > 1;
-	const first = split ? `group.z * ${slabs}u` : "0u";
-	const last = split ? `firstSlab + ${slabs}u` : `${slabs}u`;
-	/** Slab `slab + u`, which is number u modulo buffers and sets. `more`: text around the next load. */
-	const step = (u: number, more: (load: string) => string) => `
+	/** Slab `slab + u`. `next`: text of the load that is issued meanwhile. */
+	const step = (u: number, next: string) => `
+${ahead === 0 ? load(0, `(slab + ${u}u)`) : ""}
 ${buffers === 1 ? "workgroupBarrier();" : ""}
-${moves.map((move) => move.store(u % ahead, u % buffers, `(slab + ${u}u)`)).join("\n")}
-${more(load(u % ahead, `(slab + ${u + ahead}u)`))}
+${moves.map((move) => move.store(u % sets, u % buffers, `(slab + ${u}u)`)).join("\n")}
+${next}
 workgroupBarrier();
 ${multiplyText(tile, sizes, u % buffers)}`;
-	const unrolled = ahead % buffers === 0 ? ahead : ahead * buffers;
-	const rest = slabs % unrolled;
-	const ifMore = (u: number) => (text: string) =>
-		`if (slab + ${u + ahead}u < lastSlab) {\n${text}\n}`;
+	const next = (u: number) => load(u % sets, `(slab + ${u + ahead}u)`);
+	const inLoop = (u: number) =>
+		ahead === 0 ? "" : `if (slab + ${u + ahead}u < lastSlab) {\n${next(u)}\n}`;
 	return `
-  let firstSlab = ${first};
-  let lastSlab = ${last};
-  ${moves.map((move) => move.declare(ahead)).join("\n")}
+  let firstSlab = ${split ? `group.z * ${slabs}u` : "0u"};
+  let lastSlab = ${split ? `firstSlab + ${slabs}u` : `${slabs}u`};
+  ${moves.map((move) => move.declare(sets)).join("\n")}
   ${each(Math.min(ahead, slabs), (set) => load(set, `(firstSlab + ${set}u)`))}
   var slab = firstSlab;
   for (; slab < lastSlab - ${rest}u; slab += ${unrolled}u) {
-  ${each(unrolled, (u) => step(u, ifMore(u)))}
+  ${each(unrolled, (u) => step(u, inLoop(u)))}
   }
-  ${each(rest, (u) => step(u, (text) => (u + ahead < rest ? text : "")))}`;
+  ${each(rest, (u) => step(u, ahead > 0 && u + ahead < rest ? next(u) : ""))}`;
 }
 
 /** Text that moves one operand. Registers are `x<set>_<i>`; a thread's loads lie a whole pass of the workgroup apart. */
