@@ -124,3 +124,20 @@ export function scoreText({ scale, softCap }: AttentionOptions) {
 
 /** A number as WGSL reads it back, whatever its size. */
 export const f32 = (x: number): string => `f32(${x})`;
+
+/** Rows of a tile of queries: tokens × those heads of a group that are done together. */
+const TILE_ROWS = 64;
+
+/** Query heads of a KV head that share a prefill tile: as many as leave whole matrices of 16 tokens. */
+export function tileHeads(heads: Heads): number {
+	const group = groupSize(heads);
+	return [4, 2, 1].find((n) => group % n === 0) as number;
+}
+
+/** Tokens of a prefill tile that suits these heads. */
+export const tileTokensFor = (heads: Heads): number =>
+	TILE_ROWS / tileHeads(heads);
+
+/** vec4<f32> of a head's partial output; one more holds its maximum and sum. */
+export const partialFours = ({ headDim }: Heads): number =>
+	stride8(headDim) / 4 + 1;

@@ -1,0 +1,146 @@
+/** The lists of a step's attention: every cached token of a decode in one item, every prefill token in one tile, room enough. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import {
+	type AttentionWork,
+	chunkTokens,
+	createAttentionWork,
+} from "../../../src/backends/webgpu/attention-work.ts";
+import type { Gpu } from "../../../src/backends/webgpu/device.ts";
+import { ALONE } from "../../../src/backends/webgpu/kernels/attention-text.ts";
+import { randomSource } from "../../support/random.ts";
+import { openTestGpu, readBack } from "../../support/webgpu.ts";
+import {
+	limitsFor,
+	programOf,
+	type Span,
+	stepOf,
+} from "../../support/webgpu-attention.ts";
+
+let gpu: Gpu;
+before(async () => {
+	gpu = await openTestGpu();
+});
+after(() => gpu.close());
+
+const HEADS = { numHeads: 4, numKvHeads: 2, headDim: 8 };
+const BLOCK_SIZE = 16;
+
+async function rowsOf(buffer: GPUBuffer, count: number): Promise<number[][]> {
+	const words = new Uint32Array(await readBack(gpu, buffer));
+	return Array.from({ length: count }, (_, i) => [
+		...words.subarray(4 * i, 4 * i + 4),
+	]);
+}
+
+function workOf(spans: readonly Span[]) {
+	const input = stepOf(spans, BLOCK_SIZE, 5);
+	const limits = limitsFor(input, BLOCK_SIZE);
+	return { input, work: createAttentionWork(gpu, programOf(HEADS), limits) };
+}
+
+async function checkDecodes(work: AttentionWork, spans: readonly Span[]) {
+	const items = await rowsOf(work.decodeItems, work.numDecodeItems);
+	const merges = await rowsOf(work.decodeMerges, work.numMerges);
+	const { queryStart, contextLens, blockTableStart } = stepOf(spans, 16, 5);
+	let i = 0;
+	let m = 0;
+	for (const [s, [numTokens]] of spans.entries()) {
+		if (numTokens !== 1) continue;
+		const first = i;
+		let end = 0;
+		for (; end < contextLens[s]; i++) {
+			const [token, table, from, to] = items[i];
+			assert.equal(token & (ALONE - 1), queryStart[s]);
+			assert.equal(table, blockTableStart[s]);
+			assert.equal(from, end);
+			assert.ok(to > from);
+			end = to;
+		}
+		assert.equal(end, contextLens[s]);
+		const alone = i - first === 1;
+		assert.equal(items[first][0] >= ALONE, alone);
+		if (!alone)
+			assert.deepEqual(merges[m++], [queryStart[s], first, i - first, 0]);
+	}
+	assert.equal(i, work.numDecodeItems);
+	assert.equal(m, work.numMerges);
+}
+
+async function checkTiles(work: AttentionWork, spans: readonly Span[]) {
+	const tiles = await rowsOf(work.prefillItems, work.numPrefillItems);
+	const { queryStart, positions, blockTableStart, numTokens } = stepOf(
+		spans,
+		16,
+		5,
+	);
+	const seen = new Uint8Array(numTokens);
+	let before = Infinity;
+	for (const [token, count, table, position] of tiles) {
+		const s = queryStart.findLastIndex((start) => start <= token);
+		assert.ok(count >= 1 && count <= work.tileTokens);
+		assert.equal(table, blockTableStart[s]);
+		assert.equal(position, positions[token]);
+		assert.ok(token + count <= queryStart[s + 1]);
+		assert.ok(position + count <= before, "longest first");
+		before = position + count;
+		for (let t = token; t < token + count; t++) seen[t]++;
+	}
+	for (const [s, [n]] of spans.entries())
+		for (let t = queryStart[s]; t < queryStart[s + 1]; t++)
+			assert.equal(seen[t], n === 1 ? 0 : 1, `token ${t}`);
+}
+
+const STEPS: Readonly<Record<string, readonly Span[]>> = {
+	"one token": [[1, 1]],
+	"one long sequence": [[1, 40_960]],
+	"a prompt": [[513, 513]],
+	"decodes of every length": Array.from({ length: 130 }, (_, i) => [
+		1,
+		1 + i * 31,
+	]),
+	"decodes and chunks": [
+		[1, 700],
+		[1, 1],
+		[100, 900],
+		[1, 4000],
+		[2, 2],
+		[33, 33],
+	],
+};
+
+for (const [name, spans] of Object.entries(STEPS))
+	test(`work of ${name}`, async () => {
+		const { input, work } = workOf(spans);
+		work.write(input);
+		await checkDecodes(work, spans);
+		await checkTiles(work, spans);
+		work.destroy();
+	});
+
+test("a written step leaves nothing of the one before", async () => {
+	const [many, few] = [STEPS["decodes and chunks"], [[1, 3]] as const];
+	const { input, work } = workOf(many);
+	work.write(input);
+	work.write(stepOf(few, BLOCK_SIZE, 5));
+	await checkDecodes(work, few);
+	assert.equal(work.numPrefillItems, 0);
+	work.destroy();
+});
+
+test("there is never more than a sequence's own item and 1,024 besides", () => {
+	const random = randomSource(1);
+	for (let round = 0; round < 2000; round++) {
+		const lengths = Array.from({ length: 1 + random.below(300) }, () =>
+			Math.ceil(40_960 ** random.uniform()),
+		);
+		const total = lengths.reduce((a, b) => a + b, 0);
+		const chunk = chunkTokens(total, 1 + random.below(16), {
+			workgroups: 1 + random.below(100_000),
+			fewestTokens: 1,
+			mostTokens: 512,
+		});
+		const items = lengths.map((length) => Math.ceil(length / chunk));
+		assert.ok(items.reduce((a, b) => a + b, 0) <= lengths.length + 1024);
+	}
+});
