@@ -5,13 +5,17 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { create } from "webgpu";
-import type { Gpu } from "../../../src/backends/webgpu/device.ts";
+import type { Abilities, Gpu } from "../../../src/backends/webgpu/device.ts";
 import { type Kernel, sourceOf } from "../../../src/backends/webgpu/kernel.ts";
 import type {
 	Epilogue,
 	LinearShape,
 } from "../../../src/backends/webgpu/kernels/linear.ts";
 import { linearMatrix } from "../../../src/backends/webgpu/kernels/linear-matrix.ts";
+import {
+	chooseMatrix,
+	MATRIX_REGIMES,
+} from "../../../src/backends/webgpu/kernels/linear-matrix-choice.ts";
 import {
 	type MatrixTile,
 	matrixGrid,
@@ -177,6 +181,44 @@ async function check(
 	}
 }
 
+/** What chooseMatrix takes for Qwen3 0.6B, and for the smallest and an odd shape. */
+function chosen(): {
+	shape: LinearShape;
+	options: MatrixTile;
+	tokens: number;
+}[] {
+	const whole = [
+		shapeOf("store", "f16", [4096, 1024]),
+		shapeOf("add", "f16", [1024, 2048]),
+		shapeOf("gated", "q8_0", [6144, 1024]),
+		shapeOf("add", "q4_0", [1024, 3072]),
+		shapeOf("logits", "f16", [151936, 1024]),
+		shapeOf("add", "f16", [1, 1]),
+		shapeOf("store", "f16", [300, 1056]),
+	];
+	return whole.flatMap((shape) =>
+		MATRIX_REGIMES.map((regime) => {
+			const tokens = Math.min(regime, 8192);
+			const maySplit = shape.epilogue === "add" && tokens <= 256;
+			const choice = chooseMatrix(shape, tokens, maySplit, H100);
+			assert.ok(choice, `${shape.rows}x${shape.columns} ${tokens}`);
+			const { tile: options, splits } = choice;
+			if (splits === 1) return { shape, options, tokens };
+			const split = { splits, rows: paddedRows(tokens) };
+			const epilogue = "partial" as const;
+			return { shape: { ...shape, epilogue, split }, options, tokens };
+		}),
+	);
+}
+
+const H100: Abilities = {
+	subgroupSize: 32,
+	subgroupMatrix: true,
+	maxInvocations: 1024,
+	workgroupBytes: 48 * 1024,
+	bindingBytes: 2 ** 31 - 4,
+};
+
 /** Dawn's backend without a device: subgroups of up to 128, 256 threads, 16 KB of workgroup memory. */
 async function openNull(): Promise<GPUDevice> {
 	const adapter = await dawn.requestAdapter();
@@ -191,6 +233,23 @@ async function openNull(): Promise<GPUDevice> {
 }
 /** Must outlive its devices. */
 const dawn = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
+
+test("chosen tiles fit, keep an H100 busy and may be fewer on a smaller device", () => {
+	for (const { shape, options, tokens } of chosen()) {
+		assert.ok(tileFits(shape, options));
+		assert.ok(tileBytes(shape, options) <= H100.workgroupBytes);
+		if (shape.rows < 1024) continue;
+		const groups = matrixGrid(shape, options, tokens).reduce((a, b) => a * b);
+		assert.ok(groups >= 120, `${tileLabel(options)}: ${groups} workgroups`);
+	}
+	const shape = shapeOf("store", "f16", [4096, 1024]);
+	const less = { ...H100, workgroupBytes: 16 * 1024, maxInvocations: 256 };
+	for (const tokens of MATRIX_REGIMES) {
+		const choice = chooseMatrix(shape, Math.min(tokens, 8192), false, less);
+		assert.ok(choice);
+		assert.ok(tileBytes(shape, choice.tile) <= less.workgroupBytes);
+	}
+});
 
 test("every variant compiles", async (t) => {
 	const device = await openNull();
@@ -223,6 +282,7 @@ test("every variant compiles", async (t) => {
 					}),
 					options,
 				);
+	for (const { shape, options } of chosen()) await compile(shape, options);
 	t.diagnostic(`${modules} modules, ${pipelines} pipelines`);
 	device.destroy();
 });
