@@ -74,6 +74,9 @@ const TILES: readonly (readonly [number, readonly MatrixTile[]])[] = [
 	],
 ];
 
+/** Where nothing else fits in workgroup memory. */
+const LEAST = tile([2, 2, 1], [2, 2], 32, 1, 0);
+
 /** The tile with its slab cut until it divides K and fits in workgroup memory; null where it cannot. */
 function fitted(
 	shape: LinearShape,
@@ -99,8 +102,8 @@ const withSplits = (shape: LinearShape, splits: number): LinearShape => {
 };
 
 /**
- * For a step of up to `numTokens` tokens. `maySplit`: the sums may come as partial ones. null where no tile fits: K or workgroup
- * memory too small.
+ * For a step of up to `numTokens` tokens. `maySplit`: the sums may come as partial ones. null where no tile fits in workgroup
+ * memory.
  */
 export function chooseMatrix(
 	shape: LinearShape,
@@ -124,5 +127,7 @@ export function chooseMatrix(
 			most = workgroups;
 			if (workgroups >= WORKGROUPS) return best;
 		}
-	return best;
+	if (best !== null) return best;
+	const least = fitted(shape, LEAST, abilities);
+	return least && { tile: least, splits: 1 };
 }
