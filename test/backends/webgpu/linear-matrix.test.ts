@@ -61,9 +61,9 @@ function tile(
 /** Few threads and little memory: one more than a pass of rows, two buffers, subgroups along K, a rest of slabs. */
 const SMALL = [
 	tile([1, 1, 1], [1, 2], 32, 1, 1),
-	tile([2, 1, 1], [1, 1], 32, 2, 3),
-	tile([1, 2, 2], [2, 1], 64, 1, 2),
-	tile([2, 2, 2], [1, 2], 32, 1, 0),
+	tile([2, 1, 1], [1, 1], 32, 1, 3),
+	tile([1, 2, 2], [2, 1], 64, 2, 2),
+	tile([2, 2, 2], [1, 2], 32, 2, 0),
 	tile([1, 1, 4], [1, 2], 64, 1, 2),
 ];
 /** Those that matter on the H100. */

@@ -92,7 +92,7 @@ ${epilogue(shape, tile, sizes)}
 }`;
 }
 
-/** A slab's way of one operand: `count` vec4<u32> of `perRow` a row from memory into registers, `halves` each in workgroup memory. */
+/** How a slab of one operand lies in memory, and where it goes in workgroup memory. */
 interface Copy {
 	readonly name: "x" | "weight";
 	readonly tileRows: number;
@@ -101,6 +101,7 @@ interface Copy {
 	readonly pitch: number;
 	/** Row of workgroup memory. */
 	readonly firstRow: number;
+	/** Of a vec4<u32> in memory. */
 	readonly elements: 8 | 16 | 32;
 }
 
