@@ -13,12 +13,12 @@ import {
 	type TileOptions,
 	tilesGrid,
 } from "./kernels/linear-tiles.ts";
+import { linearVector } from "./kernels/linear-vector.ts";
 import {
-	linearVector,
 	rowsPerWord,
 	type VectorOptions,
 	vectorGrid,
-} from "./kernels/linear-vector.ts";
+} from "./kernels/linear-vector-plan.ts";
 import { UNITS } from "./kernels/weight-unit.ts";
 import { BLOCK, paddedRows, stride } from "./layout.ts";
 

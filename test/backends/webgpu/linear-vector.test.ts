@@ -5,11 +5,11 @@ import type {
 	Epilogue,
 	LinearShape,
 } from "../../../src/backends/webgpu/kernels/linear.ts";
+import { linearVector } from "../../../src/backends/webgpu/kernels/linear-vector.ts";
 import {
-	linearVector,
 	type VectorOptions,
 	vectorGrid,
-} from "../../../src/backends/webgpu/kernels/linear-vector.ts";
+} from "../../../src/backends/webgpu/kernels/linear-vector-plan.ts";
 import { openTestGpu } from "../../support/webgpu.ts";
 import { checkLinear, shapeOf } from "../../support/webgpu-linear.ts";
 
