@@ -57,7 +57,7 @@ export function logprobsBest(shape: SampleShape): Kernel {
 			["results", "write", "array<u32>"],
 		],
 		code: `${subgroupLines(lanes)}${rowConstants(shape)}${RAW}
-${sumOfAll(threads, lanes)}${SELECT}${selectEnd("groups", threads)}${selectEnd("row", threads)}
+${sumOfAll(threads, lanes)}${SELECT}${selectEnd(threads)}
 var<workgroup> nans: atomic<u32>;
 var<workgroup> numGreater: atomic<u32>;
 var<workgroup> greatestOrder: atomic<u32>;
@@ -69,7 +69,7 @@ fn listFrom(low: f32, behind: u32, row: Row, start: u32, groupsAt: u32, thread: 
   workgroupBarrier();
   if (thread == 0u) { atomicStore(&numListed, 0u); }
   workgroupBarrier();
-${eachValue("row", threads, "low", list("low"))}
+${eachValue(threads, "low", list("low"))}
   workgroupBarrier();
   if (thread == 0u) { known.x = atomicLoad(&numListed); }
   return workgroupUniformLoad(&known).x;
@@ -84,7 +84,6 @@ fn behindLast(value: f32, row: Row, start: u32, groupsAt: u32, thread: u32) -> u
     let middle = (low + high) / 2u;
     var count = vec4<f32>();
 ${eachValue(
-	"row",
 	threads,
 	"value",
 	`      let isBefore = vec4<u32>(at) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(middle);
@@ -142,15 +141,19 @@ ${eachValue(
   if (row.numBest == 0u) { return; }
 
   let k = f32(row.numBest);
-  let bound = endOfGroups(Target(-LIMIT, peak, false, 1.0, k), row, start, groupsAt, thread);
-  var low = select(-LIMIT, bound.value, bound.reached);
-  var count = listFrom(low, VOCAB, row, start, groupsAt, thread);
-  if (count > ${LISTED}u) {
-    low = endOfRow(Target(low, peak, false, 1.0, k), row, start, groupsAt, thread).value;
-    count = listFrom(low, VOCAB, row, start, groupsAt, thread);
-  }
-  if (count > ${LISTED}u) {
-    count = listFrom(low, behindLast(low, row, start, groupsAt, thread), row, start, groupsAt, thread);
+  // At first by a bound that the groups' greatest values give, then exactly, then by token among many equals.
+  var low = -LIMIT;
+  var behind = VOCAB;
+  var count = 0u;
+  for (var attempt = 0u; attempt < 3u; attempt++) {
+    if (attempt < 2u) {
+      let end = endOf(Target(attempt == 0u, low, peak, false, 1.0, k), row, start, groupsAt, thread);
+      if (end.reached) { low = end.value; }
+    } else {
+      behind = behindLast(low, row, start, groupsAt, thread);
+    }
+    count = listFrom(low, behind, row, start, groupsAt, thread);
+    if (count <= ${LISTED}u) { break; }
   }
   for (var i = thread; i < count; i += ${threads}u) {
     let x = listed[i];

@@ -59,27 +59,19 @@ ${each(4, (i) => `  b = challengeOne(b, value[${i}], g[${i}], token + ${i}u);`)}
 }`;
 
 /** `bestOfAll(best, thread)`: the best of all threads, in thread 0 alone. `threads`: a power of two */
-export function bestOfAll(threads: number): string {
-	const halvings = Array.from(
-		{ length: Math.log2(threads) },
-		(_, i) => threads / 2 ** (i + 1),
-	);
-	return `
+export const bestOfAll = (threads: number): string => `
 var<workgroup> bests: array<Best, ${threads}>;
 fn bestOfAll(mine: Best, thread: u32) -> Best {
   var best = mine;
   bests[thread] = best;
   workgroupBarrier();
-${halvings
-	.map(
-		(half) => `  if (thread < ${half}u) {
-    let other = bests[thread + ${half}u];
-    best = challengeOne(best, other.value, other.g, other.token);
-    bests[thread] = best;
+  for (var half = ${threads / 2}u; half > 0u; half /= 2u) {
+    if (thread < half) {
+      let other = bests[thread + half];
+      best = challengeOne(best, other.value, other.g, other.token);
+      bests[thread] = best;
+    }
+    workgroupBarrier();
   }
-  workgroupBarrier();`,
-	)
-	.join("\n")}
   return best;
 }`;
-}

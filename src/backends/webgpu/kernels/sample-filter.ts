@@ -40,42 +40,19 @@ export function sampleFilter(shape: SampleShape): Kernel {
 			["sampled", "write", "array<u32>"],
 		],
 		code: `${subgroupLines(lanes)}${rowConstants(shape)}${PROCESSED}${GUMBELS}${BEST}${bestOfAll(threads)}${SETTLE}
-${sumOfAll(threads, lanes)}${SELECT}${selectEnd("groups", threads)}${selectEnd("row", threads)}
+${sumOfAll(threads, lanes)}${SELECT}${selectEnd(threads)}
 var<workgroup> nans: atomic<u32>;
 /** The greatest value, and 1 where the row is settled by it. */
 var<workgroup> first: vec2<f32>;
 
-/** The least value that min-p and top-k leave. */
-fn leastOfBest(row: Row, peak: f32, start: u32, groupsAt: u32, thread: u32) -> f32 {
-  var floor = ${LEAST_ALLOWED}f;
-  if (row.logMinP > -LIMIT) { floor = peak + row.logMinP; }
-  if (row.topK == 0u) { return floor; }
+/** Stages: a bound of top-k by the groups' greatest values; top-k; top-p. share: 0 where the row skips it */
+fn targetOf(stage: u32, row: Row, peak: f32, floor: f32, bound: f32) -> Target {
   let k = f32(row.topK);
-  // The k-th of the groups' greatest values is no greater than the k-th value.
-  var low = floor;
-  if (row.topK <= GROUPS) {
-    let bound = endOfGroups(Target(floor, peak, false, 1.0, k), row, start, groupsAt, thread);
-    if (bound.reached) { low = bound.value; }
+  switch (stage) {
+    case 0u: { return Target(true, floor, peak, false, select(0.0, 1.0, row.topK <= GROUPS), k); }
+    case 1u: { return Target(false, bound, peak, false, 1.0, k); }
+    default: { return Target(false, floor, peak, true, select(0.0, row.topP, row.topP < 1.0), 0.0); }
   }
-  let end = endOfRow(Target(low, peak, false, 1.0, k), row, start, groupsAt, thread);
-  return select(floor, end.value, end.reached);
-}
-
-/** The least value top-p leaves of those from \`floor\` on. */
-fn leastOfNucleus(row: Row, peak: f32, floor: f32, start: u32, groupsAt: u32, thread: u32) -> f32 {
-  var wanted = Target(floor, peak, true, row.topP, 0.0);
-  if ((row.flags & ${SUMS}u) != 0u) {
-    var mass = 0.0;
-    for (var g = thread; g < GROUPS; g += ${threads}u) {
-      let group = groups[groupsAt + g];
-      mass += group.y * exp(group.x - peak);
-    }
-    wanted.total = sumOfAll(vec4<f32>(mass), thread).x;
-    // All tokens below together weigh less than 1 - topP, and the peak alone weighs 1.
-    wanted.low = max(floor, peak - 1.0 - log(f32(VOCAB) / (1.0 - row.topP)));
-  }
-  let end = endOfRow(wanted, row, start, groupsAt, thread);
-  return select(floor, end.value, end.reached);
 }
 
 @compute @workgroup_size(${threads}) fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -96,11 +73,30 @@ ${readPartials(threads)}
   let known = workgroupUniformLoad(&first);
   if (known.y != 0.0) { return; }
 
-  var floor = leastOfBest(row, known.x, start, groupsAt, thread);
-  if (row.topP < 1.0) { floor = leastOfNucleus(row, known.x, floor, start, groupsAt, thread); }
+  let peak = known.x;
+  // The least value left, and what is known to be no greater than the k-th.
+  var floor = ${LEAST_ALLOWED}f;
+  if (row.logMinP > -LIMIT) { floor = peak + row.logMinP; }
+  var bound = floor;
+  for (var stage = select(0u, 2u, row.topK == 0u); stage < 3u; stage++) {
+    var wanted = targetOf(stage, row, peak, floor, bound);
+    if (wanted.share == 0.0) { continue; }
+    if ((row.flags & ${SUMS}u) != 0u) {
+      var mass = 0.0;
+      for (var g = thread; g < GROUPS; g += ${threads}u) {
+        let group = groups[groupsAt + g];
+        mass += group.y * exp(group.x - peak);
+      }
+      wanted.total = sumOfAll(vec4<f32>(mass), thread).x;
+      // All tokens below together weigh less than 1 - topP, and the peak alone weighs 1.
+      wanted.low = max(floor, peak - 1.0 - log(f32(VOCAB) / (1.0 - row.topP)));
+    }
+    let end = endOf(wanted, row, start, groupsAt, thread);
+    if (!end.reached) { continue; }
+    if (stage == 0u) { bound = end.value; } else { floor = end.value; }
+  }
   best = noBest();
 ${eachValue(
-	"row",
 	threads,
 	"floor",
 	`      best = challenge(best, select(vec4<f32>(-2.0 * LIMIT), x, x >= vec4<f32>(floor)), gumbels(at, row), at);`,

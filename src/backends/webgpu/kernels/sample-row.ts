@@ -26,15 +26,20 @@ export function sampleShape(
 	{ maxInvocations, subgroupSize }: Abilities,
 	tuning: SampleTuning = {},
 ): SampleShape {
-	return {
-		vocabSize,
-		scanThreads: Math.min(256, maxInvocations),
-		rowThreads: Math.min(1024, maxInvocations),
-		fours: 8,
-		lanes: subgroupSize,
-		...tuning,
-	};
+	const least = Math.max(32, subgroupSize);
+	const threadsFor = (work: number, most: number) =>
+		Math.min(most, maxInvocations, Math.max(least, powerOfTwo(work)));
+	const scanThreads = tuning.scanThreads ?? threadsFor(vocabSize / 4, 256);
+	const fours =
+		tuning.fours ?? Math.min(8, Math.ceil(vocabSize / (4 * scanThreads)));
+	const shape = { vocabSize, scanThreads, fours, lanes: subgroupSize };
+	const rowThreads =
+		tuning.rowThreads ??
+		threadsFor(groupsOf({ ...shape, rowThreads: 0 }), 1024);
+	return { ...shape, rowThreads };
 }
+
+const powerOfTwo = (n: number) => 2 ** Math.ceil(Math.log2(n));
 
 const labelOf = ({ vocabSize, scanThreads, rowThreads, fours }: SampleShape) =>
 	`${vocabSize}_${scanThreads}x${fours}_${rowThreads}`;

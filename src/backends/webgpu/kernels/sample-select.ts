@@ -4,7 +4,6 @@
  * have an order of their own, so that the same row always gives the same bits; the last few values are weighed one by one.
  */
 import { each } from "../wgsl.ts";
-import { LIMIT } from "./sample-row.ts";
 
 /** Values that are weighed one by one. */
 export const LISTED = 256;
@@ -12,63 +11,48 @@ export const LISTED = 256;
 const EVEN_CUTS = 6;
 const MOST_CUTS = 32;
 
-/** Values a set is chosen from: every token, or the greatest of every group. */
-export type Source = "row" | "groups";
-
 /**
  * Runs `body`, which sees `x` (vec4<f32>) and may see `at` (its first token), over all values ≥ `low`, each vec4 by one thread;
- * some less come too. Wants groups, valueOf, thread, id, start, row.
+ * some less come too. Where `ofGroups` holds the values are the greatest of every group, else those of every token.
+ * Wants groups, groupsAt, valueOf, start, row, thread.
  */
-export function eachValue(
-	source: Source,
+export const eachValue = (
 	threads: number,
 	low: string,
 	body: string,
-): string {
-	const visit =
-		source === "groups"
-			? `let x = vec4<f32>(greatest, vec3<f32>(${-2 * LIMIT}f));
-${body}`
-			: `for (var j = 0u; j < FOURS; j++) {
-      let at = 4u * fourOf(g, j);
-      let x = valueOf(at / 4u, start, row);
-${body}
-    }`;
-	return `  for (var g = thread; g < GROUPS; g += ${threads}u) {
+	ofGroups = "false",
+): string => `  for (var g = thread; g < GROUPS; g += ${threads}u) {
     let greatest = groups[groupsAt + g].x;
     if (greatest < ${low}) { continue; }
-    ${visit}
+    for (var j = 0u; j < select(FOURS, 1u, ${ofGroups}); j++) {
+      let at = 4u * fourOf(g, j);
+      var x = vec4<f32>(greatest, vec3<f32>(-2.0 * LIMIT));
+      if (!${ofGroups}) { x = valueOf(at / 4u, start, row); }
+${body}
+    }
   }`;
-}
 
 /** `sumOfAll(x, thread)`: Σ over threads of a vec4<f32>, the same for all. */
-export function sumOfAll(threads: number, lanes: number): string {
-	const parts = threads / lanes;
-	const halvings = Array.from(
-		{ length: Math.log2(parts) },
-		(_, i) => parts / 2 ** (i + 1),
-	);
-	return `
-var<workgroup> parts: array<vec4<f32>, ${parts}>;
+export const sumOfAll = (threads: number, lanes: number): string => `
+var<workgroup> parts: array<vec4<f32>, ${threads / lanes}>;
 fn sumOfAll(x: vec4<f32>, thread: u32) -> vec4<f32> {
   var sum = x;
 ${each(Math.log2(lanes), (i) => `  sum += subgroupShuffleXor(sum, ${2 ** i}u);`)}
   workgroupBarrier();
   if (thread % ${lanes}u == 0u) { parts[thread / ${lanes}u] = sum; }
   workgroupBarrier();
-${halvings
-	.map(
-		(half) =>
-			`  if (thread < ${half}u) { parts[thread] += parts[thread + ${half}u]; }\n  workgroupBarrier();`,
-	)
-	.join("\n")}
+  for (var half = ${threads / lanes / 2}u; half > 0u; half /= 2u) {
+    if (thread < half) { parts[thread] += parts[thread + half]; }
+    workgroupBarrier();
+  }
   return workgroupUniformLoad(&parts[0]);
 }`;
-}
 
-/** What `endOfRow` and `endOfGroups` share. */
+/** What `endOf` works with. */
 export const SELECT = `
 struct Target {
+  /** Values are the greatest of every group. */
+  ofGroups: bool,
   /** No value below is looked at. */
   low: f32,
   /** Greatest value of the row. */
@@ -87,9 +71,10 @@ struct End {
   reached: bool,
 }
 struct Interval { low: u32, high: u32, countAbove: f32, above: f32 }
-/** Bits that order as the values do, and back. */
+/** Bits that order as the values do, and back. What a device may flush to zero is zero, and so is -0. */
 fn orderOf(x: f32) -> u32 {
-  let bits = bitcast<u32>(x);
+  var bits = bitcast<u32>(x);
+  if ((bits & 0x7f800000u) == 0u) { bits = 0u; }
   return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
 }
 fn valueAt(order: u32) -> f32 {
@@ -100,47 +85,51 @@ var<workgroup> weights: array<u32, ${LISTED}>;
 var<workgroup> numListed: atomic<u32>;
 var<workgroup> least: atomic<u32>;
 var<workgroup> leastOfAll: u32;
+fn ordersOf(x: vec4<f32>) -> vec4<u32> {
+  return vec4<u32>(orderOf(x.x), orderOf(x.y), orderOf(x.z), orderOf(x.w));
+}
 /** low and three borders behind it, rising and less than high. */
-fn bordersOf(low: u32, high: u32, peak: f32, round: u32) -> vec4<f32> {
+fn bordersOf(low: u32, high: u32, peak: f32, round: u32) -> vec4<u32> {
+  let last = vec4<u32>(high - 1u);
   let v = valueAt(low);
-  if (round == 0u && v < peak - 64.0) { return vec4<f32>(v, peak - 64.0, peak - 16.0, peak - 4.0); }
+  if (round == 0u && v < peak - 64.0) { return min(last, ordersOf(vec4<f32>(v, peak - 64.0, peak - 16.0, peak - 4.0))); }
   if (round < ${EVEN_CUTS}u) {
     let quarter = 0.25 * valueAt(high) - 0.25 * v;
-    return min(vec4<f32>(v) + quarter * vec4<f32>(0.0, 1.0, 2.0, 3.0), vec4<f32>(valueAt(high - 1u)));
+    let even = max(vec4<u32>(low), ordersOf(vec4<f32>(v) + quarter * vec4<f32>(0.0, 1.0, 2.0, 3.0)));
+    return min(last, vec4<u32>(low, even.yzw));
   }
-  let step = max(1u, (high - low) / 4u);
-  let last = high - 1u;
-  return vec4<f32>(v, valueAt(min(last, low + step)), valueAt(min(last, low + 2u * step)), valueAt(min(last, low + 3u * step)));
+  return min(last, vec4<u32>(low) + max(1u, (high - low) / 4u) * vec4<u32>(0u, 1u, 2u, 3u));
 }
 /** The part of the interval in which the weight of the values above first reaches the goal. */
-fn narrowed(now: Interval, borders: vec4<f32>, counts: vec4<f32>, masses: vec4<f32>, goal: f32) -> Interval {
-  if (masses.w >= goal) { return Interval(orderOf(borders.w), now.high, now.countAbove, now.above); }
-  if (masses.z >= goal) { return Interval(orderOf(borders.z), orderOf(borders.w), counts.w, masses.w); }
-  if (masses.y >= goal) { return Interval(orderOf(borders.y), orderOf(borders.z), counts.z, masses.z); }
-  return Interval(now.low, orderOf(borders.y), counts.y, masses.y);
+fn narrowed(now: Interval, borders: vec4<u32>, counts: vec4<f32>, masses: vec4<f32>, goal: f32) -> Interval {
+  if (masses.w >= goal) { return Interval(borders.w, now.high, now.countAbove, now.above); }
+  if (masses.z >= goal) { return Interval(borders.z, borders.w, counts.w, masses.w); }
+  if (masses.y >= goal) { return Interval(borders.y, borders.z, counts.z, masses.z); }
+  return Interval(now.low, borders.y, counts.y, masses.y);
 }`;
 
-/** `endOfRow` or `endOfGroups`: the least value of the set, the same for all threads. */
-export function selectEnd(source: Source, threads: number): string {
-	const name = source === "row" ? "Row" : "Groups";
+/** `endOf(target, ...)`: where the set ends, the same for all threads. */
+export function selectEnd(threads: number): string {
 	const weigh = each(
 		4,
-		(i) => `      if (x[${i}] >= borders.x) {
-        let isAbove = vec4<f32>(x[${i}]) >= borders;
+		(i) => `      let order${i} = orderOf(x[${i}]);
+      if (order${i} >= borders.x) {
+        let isAbove = vec4<u32>(order${i}) >= borders;
         counts += select(vec4<f32>(), vec4<f32>(1.0), isAbove);
         if (byMass) { masses += select(vec4<f32>(), vec4<f32>(exp(x[${i}] - peak)), isAbove); }
       }`,
 	);
 	const list = each(
 		4,
-		(i) => `      if (x[${i}] >= low && x[${i}] < top) {
+		(i) => `      let order${i} = orderOf(x[${i}]);
+      if (order${i} >= now.low && order${i} < now.high) {
         let i${i} = atomicAdd(&numListed, 1u);
         listed[i${i}] = x[${i}];
-        weights[i${i}] = select(1u, u32(exp(x[${i}] - top) * 8388608.0), byMass);
+        weights[i${i}] = select(1u, u32(exp(min(0.0, x[${i}] - top)) * 8388608.0), byMass);
       }`,
 	);
 	return `
-fn endOf${name}(wanted: Target, row: Row, start: u32, groupsAt: u32, thread: u32) -> End {
+fn endOf(wanted: Target, row: Row, start: u32, groupsAt: u32, thread: u32) -> End {
   let byMass = wanted.byMass;
   let peak = wanted.peak;
   var now = Interval(orderOf(wanted.low), orderOf(peak) + 1u, 0.0, 0.0);
@@ -151,7 +140,7 @@ fn endOf${name}(wanted: Target, row: Row, start: u32, groupsAt: u32, thread: u32
     let borders = bordersOf(now.low, now.high, peak, round);
     var counts = vec4<f32>();
     var masses = vec4<f32>();
-${eachValue(source, threads, "borders.x", weigh)}
+${eachValue(threads, "valueAt(borders.x)", weigh, "wanted.ofGroups")}
     counts = sumOfAll(counts, thread);
     if (byMass) { masses = sumOfAll(masses, thread); } else { masses = counts; }
     if (round == 0u) {
@@ -171,8 +160,8 @@ ${eachValue(source, threads, "borders.x", weigh)}
     atomicStore(&least, now.high);
   }
   workgroupBarrier();
-  let top = valueAt(now.high);
-${eachValue(source, threads, "low", list)}
+  let top = min(peak, valueAt(now.high));
+${eachValue(threads, "low", list, "wanted.ofGroups")}
   workgroupBarrier();
   let count = atomicLoad(&numListed);
   let unit = select(1.0, exp(top - peak) / 8388608.0, byMass);
