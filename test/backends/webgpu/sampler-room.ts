@@ -12,7 +12,7 @@ import {
 	sampleRow,
 } from "../../../src/backends/reference/sample.ts";
 import type { Gpu } from "../../../src/backends/webgpu/device.ts";
-import { createKernelCompiler } from "../../../src/backends/webgpu/kernel.ts";
+import type { KernelCompiler } from "../../../src/backends/webgpu/kernel.ts";
 import type { SampleTuning } from "../../../src/backends/webgpu/kernels/sample-row.ts";
 import { stride } from "../../../src/backends/webgpu/layout.ts";
 import {
@@ -77,6 +77,7 @@ const MAX_ROWS = 512;
 
 export async function openSampler(
 	gpu: Gpu,
+	compile: KernelCompiler,
 	vocab: number,
 	sliceRows: number,
 	tuning: SampleTuning = {},
@@ -84,7 +85,7 @@ export async function openSampler(
 	const { device } = gpu;
 	const width = stride(vocab);
 	const logits = bufferOf(gpu, 4 * width * sliceRows);
-	const sampler = await createSampler(gpu, createKernelCompiler(gpu), {
+	const sampler = await createSampler(gpu, compile, {
 		vocabSize: vocab,
 		logits,
 		sliceRows,

@@ -23,7 +23,7 @@ export type SampleTuning = Partial<Omit<SampleShape, "vocabSize" | "lanes">>;
 
 export function sampleShape(
 	vocabSize: number,
-	{ maxInvocations, subgroupSize }: Abilities,
+	{ maxInvocations, subgroupSize, workgroupBytes }: Abilities,
 	tuning: SampleTuning = {},
 ): SampleShape {
 	const least = Math.max(32, subgroupSize);
@@ -33,20 +33,23 @@ export function sampleShape(
 	const fours =
 		tuning.fours ?? Math.min(8, Math.ceil(vocabSize / (4 * scanThreads)));
 	const shape = { vocabSize, scanThreads, fours, lanes: subgroupSize };
+	// Kernels of whole rows take less than 32 bytes a thread.
+	const most = 2 ** Math.floor(Math.log2(Math.min(1024, workgroupBytes / 32)));
 	const rowThreads =
 		tuning.rowThreads ??
-		threadsFor(groupsOf({ ...shape, rowThreads: 0 }), 1024);
+		threadsFor(groupsOf({ ...shape, rowThreads: 0 }), most);
 	return { ...shape, rowThreads };
 }
 
+/** No less than n. */
 const powerOfTwo = (n: number) => 2 ** Math.ceil(Math.log2(n));
 
-const labelOf = ({ vocabSize, scanThreads, rowThreads, fours }: SampleShape) =>
-	`${vocabSize}_${scanThreads}x${fours}_${rowThreads}`;
-
 /** Name of a kernel of that shape. */
-export const sampleLabel = (op: string, shape: SampleShape): string =>
-	`${op}_${labelOf(shape)}`;
+export const sampleLabel = (
+	op: string,
+	{ vocabSize, scanThreads, rowThreads, fours, lanes }: SampleShape,
+): string =>
+	`${op}_${vocabSize}_${scanThreads}x${fours}_${rowThreads}_lanes${lanes}`;
 
 export const chunksOf = ({ vocabSize, scanThreads, fours }: SampleShape) =>
 	Math.ceil(vocabSize / (4 * scanThreads * fours));

@@ -77,11 +77,12 @@ ${each(fours, (j) => `    best = challenge(best, v${j}, vec4<f32>(), 4u * fourOf
 /** x0 .. of group g, zero behind the row, and `size`: the greatest of their bits without the sign. */
 export const readGroup = (fours: number): string => `
   let isLast = id.x == CHUNKS - 1u;
-${each(
-	fours,
-	(j) => `  var x${j} = vec4<f32>();
-  if (!isLast || fourOf(g, ${j}u) < STRIDE4) { x${j} = logits[start + fourOf(g, ${j}u)]; }`,
-)}
+${each(fours, (j) => `  var x${j} = vec4<f32>();`)}
+  if (!isLast) {
+${each(fours, (j) => `    x${j} = logits[start + fourOf(g, ${j}u)];`)}
+  } else {
+${each(fours, (j) => `    if (fourOf(g, ${j}u) < STRIDE4) { x${j} = logits[start + fourOf(g, ${j}u)]; }`)}
+  }
   var sizes = vec4<u32>();
 ${each(fours, (j) => `  sizes = max(sizes, bitcast<vec4<u32>>(x${j}) & vec4<u32>(0x7fffffffu));`)}
   let size = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));`;
