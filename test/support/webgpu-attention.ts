@@ -7,6 +7,12 @@ import {
 	createAttentionWork,
 } from "../../src/backends/webgpu/attention-work.ts";
 import type { Gpu } from "../../src/backends/webgpu/device.ts";
+import type { Grid } from "../../src/backends/webgpu/dispatch.ts";
+import {
+	bindGroupOf,
+	type Kernel,
+	type KernelCompiler,
+} from "../../src/backends/webgpu/kernel.ts";
 import type { AttentionOptions } from "../../src/backends/webgpu/kernels/attention-text.ts";
 import { stride, stride8 } from "../../src/backends/webgpu/layout.ts";
 import { randomSource } from "./random.ts";
@@ -101,6 +107,26 @@ export const limitsFor = (input: StepInput, blockSize: number): Limits => ({
 	kvCacheBytes: null,
 	memoryUtilization: 1,
 });
+
+/** Runs kernels one after another on the scene's buffers; each label is compiled once by `compile`. */
+export async function runOn(
+	{ device }: Gpu,
+	compile: KernelCompiler,
+	{ buffers }: AttentionScene,
+	kernels: readonly (readonly [Kernel, Grid])[],
+): Promise<void> {
+	const encoder = device.createCommandEncoder();
+	const pass = encoder.beginComputePass();
+	for (const [kernel, grid] of kernels) {
+		const compiled = await compile(kernel);
+		const bound = kernel.bindings.map(([name]) => buffers[name]);
+		pass.setPipeline(compiled.pipeline);
+		pass.setBindGroup(0, bindGroupOf(device, compiled, bound));
+		pass.dispatchWorkgroups(...grid);
+	}
+	pass.end();
+	device.queue.submit([encoder.finish()]);
+}
 
 /** Only what attention reads of a step is filled in. */
 export function stepOf(

@@ -12,12 +12,17 @@ import {
 	decodeGroupsPerItem,
 	decodeShape,
 } from "./kernels/attention-decode.ts";
+import {
+	type MatrixPrefillTuning,
+	matrixPrefillShape,
+} from "./kernels/attention-matrix-shape.ts";
 import { attentionMerge } from "./kernels/attention-merge.ts";
 import {
 	attentionPrefill,
 	prefillGrid,
 	prefillTuning,
 } from "./kernels/attention-prefill.ts";
+import { attentionPrefillMatrix } from "./kernels/attention-prefill-matrix.ts";
 import type { AttentionOptions } from "./kernels/attention-text.ts";
 import {
 	type RopeAndCacheOptions,
@@ -56,6 +61,8 @@ export interface AttentionDispatch {
 
 export interface AttentionTuning {
 	readonly decode?: Partial<DecodeTuning>;
+	/** null: the plain kernel in any case. */
+	readonly matrix?: Partial<MatrixPrefillTuning> | null;
 }
 
 /**
@@ -73,7 +80,6 @@ export function attentionKernels(
 		options,
 		decodeShape(options, abilities, tuning.decode),
 	);
-	const plain = prefillTuning(options, abilities);
 	return [
 		{
 			kernel: attentionDecode(options, abilities, tuning.decode),
@@ -83,12 +89,30 @@ export function attentionKernels(
 			kernel: attentionMerge(options, abilities),
 			grid: ({ numMerges: n }) => (n === 0 ? null : [n, numHeads]),
 		},
-		{
-			kernel: attentionPrefill(options, abilities, plain),
-			grid: ({ numPrefillItems: n }) =>
-				n === 0 ? null : prefillGrid(options, plain, n, tileTokens),
-		},
+		prefillDispatch(abilities, options, tileTokens, tuning),
 	];
+}
+
+/** With subgroup matrices where the device, the head size and the storage allow. */
+function prefillDispatch(
+	abilities: Abilities,
+	options: AttentionOptions,
+	tileTokens: number,
+	{ matrix = {} }: AttentionTuning,
+): AttentionDispatch {
+	const shape =
+		matrix && matrixPrefillShape(options, abilities, tileTokens, matrix);
+	if (matrix && shape)
+		return {
+			kernel: attentionPrefillMatrix(options, abilities, tileTokens, matrix),
+			grid: ({ numPrefillItems: n }) => (n === 0 ? null : [n, shape.groups]),
+		};
+	const plain = prefillTuning(options, abilities);
+	return {
+		kernel: attentionPrefill(options, abilities, plain),
+		grid: ({ numPrefillItems: n }) =>
+			n === 0 ? null : prefillGrid(options, plain, n, tileTokens),
+	};
 }
 
 /** qNorm and kNorm are bound only where they have an eps. */

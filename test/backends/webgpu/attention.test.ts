@@ -1,30 +1,28 @@
 /** attention_decode, attention_merge and attention_prefill over ragged steps against f64 loops; no token's row is left out. */
 import { after, before, test } from "node:test";
+import { attentionKernels } from "../../../src/backends/webgpu/attention-kernels.ts";
 import type { Gpu } from "../../../src/backends/webgpu/device.ts";
-import type { Kernel } from "../../../src/backends/webgpu/kernel.ts";
+import type { Grid } from "../../../src/backends/webgpu/dispatch.ts";
 import {
-	attentionDecode,
-	decodeGroupsPerItem,
-	decodeShape,
-} from "../../../src/backends/webgpu/kernels/attention-decode.ts";
-import { attentionMerge } from "../../../src/backends/webgpu/kernels/attention-merge.ts";
-import {
-	attentionPrefill,
-	prefillGrid,
-	prefillTuning,
-} from "../../../src/backends/webgpu/kernels/attention-prefill.ts";
+	createKernelCompiler,
+	type Kernel,
+	type KernelCompiler,
+} from "../../../src/backends/webgpu/kernel.ts";
 import type { AttentionOptions } from "../../../src/backends/webgpu/kernels/attention-text.ts";
-import { openTestGpu, readBack, runKernel } from "../../support/webgpu.ts";
+import { openTestGpu, readBack } from "../../support/webgpu.ts";
 import {
 	type AttentionScene,
 	attentionScene,
+	runOn,
 	type Span,
 } from "../../support/webgpu-attention.ts";
 import { assertWithin, readFloats } from "../../support/webgpu-matrices.ts";
 
 let gpu: Gpu;
+let compile: KernelCompiler;
 before(async () => {
 	gpu = await openTestGpu();
+	compile = createKernelCompiler(gpu);
 });
 after(() => gpu.close());
 
@@ -84,40 +82,19 @@ function optionsOf(
 	};
 }
 
-/** Everything a step's attention takes. `abilities`: as those of a lesser device. */
-async function runAttention(
+/** Everything a step's attention takes; `abilities` may be those of a lesser device. */
+function kernelsOf(
 	options: AttentionOptions,
-	scene: AttentionScene,
+	{ work }: AttentionScene,
 	abilities: Gpu["abilities"],
-): Promise<void> {
-	const { work, buffers } = scene;
-	const run = (kernel: Kernel, grid: [number, number, number?]) =>
-		runKernel(
-			gpu,
-			kernel,
-			kernel.bindings.map(([name]) => buffers[name]),
-			grid,
-		);
-	if (work.numDecodeItems > 0) {
-		const groups = decodeGroupsPerItem(
-			options,
-			decodeShape(options, abilities),
-		);
-		const grid: [number, number] = [work.numDecodeItems, groups];
-		await run(attentionDecode(options, abilities), grid);
-	}
-	if (work.numMerges > 0)
-		await run(attentionMerge(options, abilities), [
-			work.numMerges,
-			options.heads.numHeads,
-		]);
-	if (work.numPrefillItems > 0) {
-		const tuning = prefillTuning(options, abilities);
-		await run(
-			attentionPrefill(options, abilities),
-			prefillGrid(options, tuning, work.numPrefillItems, work.tileTokens),
-		);
-	}
+): [Kernel, Grid][] {
+	const all = attentionKernels(abilities, options, work.tileTokens, {
+		matrix: null,
+	});
+	return all.flatMap(({ kernel, grid }) => {
+		const size = grid(work);
+		return size === null ? [] : [[kernel, size]];
+	});
 }
 
 async function check(
@@ -132,7 +109,8 @@ async function check(
 		fewestTokens: 64,
 		mostTokens: 64,
 	});
-	await runAttention(options, scene, abilities);
+	const kernels = kernelsOf(options, scene, abilities);
+	await runOn(gpu, compile, scene, kernels);
 	const { heads, storage } = options;
 	const width = heads.numHeads * heads.headDim;
 	const got = readFloats(await readBack(gpu, scene.buffers.output), storage);
@@ -166,6 +144,16 @@ for (const [s, shape] of SHAPES.entries())
 			test(`attention ${name} capped, ${step}`, () =>
 				check(optionsOf(shape, { softCap: 1.5 }), spans, s + 1));
 	}
+
+test("attention_merge goes round more than once where there are many items", () =>
+	check(
+		optionsOf([2, 1, 16, 16]),
+		[
+			[1, 2500],
+			[1, 2049],
+		],
+		9,
+	));
 
 for (const shape of [SHAPES[3], SHAPES[9], SHAPES[10]])
 	test(`attention ${shape.join("x")} without subgroups, in 16 KiB`, () =>
