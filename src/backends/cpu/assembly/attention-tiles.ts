@@ -1,6 +1,7 @@
 // attention for many query rows (prefill): keys and values of 64 positions are brought to f32 panels once and met with all rows of
 // the item by the matrix kernels, as flash attention does with its tiles (Dao et al. 2022).
-import { KEYS, quarterOf } from "./attention";
+import { quarterOf } from "./attention";
+import { KEYS } from "./attention-products";
 import { F32, tile } from "./format";
 import { scale_row, softmax_row, softmax_start, STATE_BYTES } from "./softmax";
 

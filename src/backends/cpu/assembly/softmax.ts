@@ -54,7 +54,9 @@ function hide(at: usize, from: i32, to: i32): void {
 export function scale_row(x: usize, n: usize, factor: f32): void {
 	const f = f32x4.splat(factor);
 	for (let i: usize = 0; i < n * 4; i += 32) {
-		v128.store(x + i, f32x4.mul(v128.load(x + i, 0), f), 0);
-		v128.store(x + i, f32x4.mul(v128.load(x + i, 16), f), 16);
+		const low = f32x4.mul(v128.load(x + i, 0), f);
+		const high = f32x4.mul(v128.load(x + i, 16), f);
+		v128.store(x + i, low, 0);
+		v128.store(x + i, high, 16);
 	}
 }
