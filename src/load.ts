@@ -180,6 +180,10 @@ async function openBackend(
 ): Promise<Backend> {
 	switch (config.device) {
 		case "auto":
+			return (
+				(await openGpuBackend(config, platform)) ??
+				openBackend({ ...config, device: "cpu" }, platform)
+			);
 		case "cpu": {
 			const module = await import("./backends/cpu/backend.ts");
 			const { threads, quantization, dtype } = config;
@@ -197,17 +201,38 @@ async function openBackend(
 			const module = await import("./backends/reference/backend.ts");
 			return module.referenceBackend;
 		}
-		case "webgpu":
-			throw webgpuUnavailable();
+		case "webgpu": {
+			const module = await import("./backends/webgpu/backend.ts");
+			const gpu = await requireGpu(platform);
+			const { quantization, dtype } = config;
+			return module.createWebgpuBackend({ gpu, quantization, dtype });
+		}
 		default:
 			return config.device satisfies never;
 	}
 }
 
-function webgpuUnavailable(): NanoVllmError {
-	return new NanoVllmError(
+/** The GPU where there is one that can do what the options ask for; a software adapter is slower than the cpu device. */
+async function openGpuBackend(
+	config: EngineConfig,
+	platform: Platform,
+): Promise<Backend | null> {
+	if (config.kvCacheDtype === "f32" || config.kvCacheDtype === "bf16")
+		return null;
+	const adapter = await (await platform.gpu())?.requestAdapter();
+	if (!adapter || adapter.info.isFallbackAdapter) return null;
+	return openBackend({ ...config, device: "webgpu" }, platform);
+}
+
+/** @throws device_unavailable */
+async function requireGpu(platform: Platform): Promise<GPU> {
+	const gpu = await platform.gpu();
+	if (gpu !== null) return gpu;
+	throw new NanoVllmError(
 		"device_unavailable",
-		'device "webgpu" is not built in this version. Use device "cpu" or "auto".',
+		platform.name === "node"
+			? 'device "webgpu" needs the npm package webgpu and, on Linux, the Vulkan loader libvulkan.so.1; one of them is missing here. Install it, or use device "cpu".'
+			: 'this browser has no WebGPU. Use a newer one, or device "cpu".',
 	);
 }
 
@@ -222,7 +247,10 @@ export async function openKernelBench(
 			return module.createCpuKernelBench(platform);
 		}
 		case "webgpu":
-			throw webgpuUnavailable();
+			throw new NanoVllmError(
+				"device_unavailable",
+				'the kernels of device "webgpu" cannot be timed yet.',
+			);
 		default:
 			return device satisfies never;
 	}

@@ -211,9 +211,22 @@ let dawn: Promise<GPU | null> | null = null;
 
 /** Dawn, where the optional package `webgpu` is installed. Kept for the life of the process: it must outlive its devices. */
 function gpu(): Promise<GPU | null> {
-	dawn ??= import("webgpu").then(
-		({ create }) => create([`enable-dawn-features=${DAWN_TOGGLES.join()}`]),
-		() => null,
-	);
+	dawn ??= hasVulkan()
+		? import("webgpu").then(
+				({ create }) => create([`enable-dawn-features=${DAWN_TOGGLES.join()}`]),
+				() => null,
+			)
+		: Promise.resolve(null);
 	return dawn;
+}
+
+/** Dawn complains on stderr where Linux has no Vulkan loader. A library that is there, but is no addon, fails otherwise. */
+function hasVulkan(): boolean {
+	if (process.platform !== "linux") return true;
+	try {
+		process.dlopen({ exports: {} }, "libvulkan.so.1");
+		return true;
+	} catch (error) {
+		return !String(error).includes("cannot open shared object file");
+	}
 }

@@ -72,6 +72,60 @@ export function goldenTests(
 	}
 }
 
+/**
+ * Registers a test per checkpoint: prompt and golden output together are scored, so that a device which rounds more, and so may
+ * choose another of two nearly equal tokens, is still held to every logprob. Logprobs of the five best are compared by place.
+ */
+export function goldenScores(
+	device: NonNullable<LoadOptions["device"]>,
+	{ tolerance, load = {} }: GoldenOptions,
+): void {
+	for (const name of readdirSync(FOLDER)) {
+		const folder = `${FOLDER}/${name}`;
+		const { cases } = JSON.parse(
+			readFileSync(`${folder}/golden.json`, "utf8"),
+		) as { cases: GoldenCase[] };
+		const options = Object.entries(load).map(
+			([key, value]) => `${key} ${value}`,
+		);
+		const title = [`${device}, ${name}`, ...options].join(", ");
+		test(`${title}: golden texts scored`, async (t) => {
+			await using llm = await LLM.load(folder, {
+				device,
+				skipTokenizerInit: true,
+				maxLogprobs: 20,
+				maxModelLen: 256,
+				...load,
+			});
+			const prompts = cases.map((c) => ({
+				promptTokenIds: [...c.promptTokenIds, ...c.outputTokenIds],
+			}));
+			const outputs = await llm.generate(prompts, {
+				temperature: 0,
+				maxTokens: 1,
+				promptLogprobs: 5,
+			});
+			let worst = 0;
+			outputs.forEach(({ promptLogprobs }, i) => {
+				const { promptTokenIds, outputTokenIds, outputLogprobs } = cases[i];
+				outputLogprobs.forEach(({ logprob, top }, n) => {
+					const entries = promptLogprobs?.[promptTokenIds.length + n] ?? [];
+					const chosen = entries.find((e) => e.tokenId === outputTokenIds[n]);
+					assert.ok(chosen, `case ${i}, output ${n} is scored`);
+					worst = Math.max(worst, Math.abs(chosen.logprob - logprob));
+					const best = entries.slice(0, 5);
+					top.forEach(([, wanted], place) => {
+						const off = Math.abs(best[place].logprob - wanted);
+						worst = Math.max(worst, off);
+					});
+				});
+			});
+			t.diagnostic(`largest difference: ${worst.toExponential(1)}`);
+			assert.ok(worst <= tolerance, `${worst} is more than ${tolerance}`);
+		});
+	}
+}
+
 async function generate(
 	llm: LLM,
 	cases: readonly GoldenCase[],

@@ -20,62 +20,78 @@ export interface MatrixChoice {
 /** Token counts up to which one choice holds; the last one holds for any number beyond. */
 export const MATRIX_REGIMES = [16, 32, 64, 128, 256, Infinity] as const;
 
-/** About one for each of an H100's 132 processors. */
-const WORKGROUPS = 120;
-/** More of them cost more than they bring: each writes a whole output. */
-const SPLITS = [1, 2, 3, 4];
+/** So many keep an H100's 132 processors busy enough. */
+const WORKGROUPS = 90;
+const SPLITS = [1, 2, 3, 4, 6, 8];
+/** Of more tokens a step has work enough without. */
+const MOST_SPLIT_TOKENS = 256;
+
+interface Candidate {
+	/** Only for weights of so many rows or more. */
+	readonly leastRows: number;
+	readonly tile: MatrixTile;
+}
 
 const tile = (
+	leastRows: number,
 	subgroups: MatrixTile["subgroups"],
 	matrices: MatrixTile["matrices"],
 	slab: number,
 	buffers: 1 | 2,
 	ahead: number,
-): MatrixTile => ({ subgroups, matrices, slab, buffers, ahead });
+): Candidate => ({
+	leastRows,
+	tile: { subgroups, matrices, slab, buffers, ahead },
+});
 
-/** For up to so many tokens, the widest first. */
-const TILES: readonly (readonly [number, readonly MatrixTile[]])[] = [
-	[
-		16,
-		[tile([1, 2, 4], [1, 1], 256, 1, 1), tile([1, 1, 4], [1, 1], 256, 1, 1)],
-	],
-	[
-		32,
-		[tile([1, 2, 4], [2, 1], 128, 1, 1), tile([1, 1, 4], [2, 1], 128, 1, 1)],
-	],
-	[
-		64,
-		[tile([2, 2, 2], [2, 2], 128, 1, 1), tile([2, 1, 4], [2, 2], 128, 1, 1)],
-	],
-	[
-		128,
-		[
-			tile([2, 2, 1], [4, 4], 64, 1, 0),
-			tile([2, 2, 2], [4, 2], 64, 1, 1),
-			tile([2, 1, 4], [4, 2], 64, 1, 1),
-		],
-	],
-	[
-		256,
-		[
-			tile([2, 2, 1], [4, 4], 64, 1, 0),
-			tile([2, 2, 1], [4, 3], 64, 1, 1),
-			tile([2, 2, 2], [4, 2], 64, 1, 1),
-			tile([2, 2, 2], [2, 2], 128, 1, 1),
-		],
-	],
-	[
-		Infinity,
-		[
-			tile([2, 2, 1], [4, 4], 64, 1, 0),
-			tile([2, 2, 1], [4, 2], 64, 1, 1),
-			tile([2, 2, 1], [2, 2], 64, 1, 1),
-		],
-	],
+const VOCABULARY = 32_768;
+
+/** For up to so many tokens: the first with enough workgroups. */
+// biome-ignore format: a table
+const TILES: readonly (readonly [number, readonly Candidate[]])[] = [
+	[16, [
+		tile(VOCABULARY, [1, 2, 4], [1, 2], 128, 1, 1),
+		tile(6144, [1, 2, 4], [1, 1], 128, 1, 2),
+		tile(2048, [1, 2, 4], [1, 1], 256, 1, 1),
+		tile(0, [1, 1, 4], [1, 1], 256, 1, 1),
+	]],
+	[32, [
+		tile(VOCABULARY, [1, 4, 1], [2, 1], 64, 1, 2),
+		tile(6144, [1, 2, 2], [2, 1], 128, 1, 1),
+		tile(2048, [1, 2, 4], [2, 1], 128, 2, 1),
+		tile(0, [1, 4, 1], [2, 1], 128, 1, 1),
+		tile(0, [1, 1, 4], [2, 1], 128, 1, 1),
+	]],
+	[64, [
+		tile(VOCABULARY, [2, 2, 1], [2, 2], 64, 1, 2),
+		tile(6144, [2, 2, 2], [2, 2], 128, 1, 1),
+		tile(2048, [2, 1, 4], [2, 2], 128, 1, 0),
+		tile(0, [2, 2, 1], [2, 2], 128, 1, 1),
+		tile(0, [2, 1, 4], [2, 2], 128, 1, 1),
+	]],
+	[128, [
+		tile(VOCABULARY, [2, 4, 1], [4, 2], 64, 1, 2),
+		tile(6144, [2, 2, 1], [2, 3], 64, 2, 2),
+		tile(2048, [2, 2, 2], [2, 2], 128, 1, 1),
+		tile(0, [4, 2, 1], [2, 2], 64, 1, 1),
+		tile(0, [2, 1, 4], [4, 2], 64, 1, 1),
+	]],
+	[256, [
+		tile(VOCABULARY, [2, 4, 1], [4, 2], 64, 1, 2),
+		tile(6144, [4, 2, 1], [2, 3], 64, 1, 2),
+		tile(2048, [4, 2, 1], [2, 2], 64, 1, 1),
+		tile(0, [2, 2, 1], [2, 2], 64, 1, 2),
+		tile(0, [2, 2, 2], [2, 2], 128, 1, 1),
+	]],
+	[Infinity, [
+		tile(0, [2, 4, 1], [4, 2], 64, 1, 2),
+		tile(0, [2, 2, 1], [4, 2], 64, 1, 1),
+		tile(0, [2, 2, 1], [2, 2], 64, 1, 1),
+	]],
 ];
 
 /** Where nothing else fits in workgroup memory. */
-const LEAST = tile([2, 2, 1], [2, 2], 32, 1, 0);
+const LEAST = tile(0, [2, 2, 1], [2, 2], 32, 1, 0).tile;
 
 /** The tile with its slab cut until it divides K and fits in workgroup memory; null where it cannot. */
 function fitted(
@@ -111,11 +127,15 @@ export function chooseMatrix(
 	maySplit: boolean,
 	abilities: Abilities,
 ): MatrixChoice | null {
-	const tiles = TILES.find(([most]) => numTokens <= most)?.[1] ?? [];
+	const candidates = TILES.find(([most]) => numTokens <= most)?.[1] ?? [];
+	const splitting = maySplit && numTokens <= MOST_SPLIT_TOKENS;
+	const tiles = candidates
+		.filter(({ leastRows }) => shape.rows >= leastRows)
+		.map((candidate) => candidate.tile);
 	let best: MatrixChoice | null = null;
 	let most = 0;
 	for (const wanted of tiles)
-		for (const splits of maySplit ? SPLITS : [1]) {
+		for (const splits of splitting ? SPLITS : [1]) {
 			const part = withSplits(shape, splits);
 			const cut = fitted(part, wanted, abilities);
 			if (cut === null) continue;

@@ -52,6 +52,12 @@ fn half(x: f32) -> u32 {
 fn setScale(block: u32, scale: f32) {
   atomicOr(&scales[block / 2u], half(scale) << (16u * (block % 2u)));
 }
+// Division need not be rounded correctly on a GPU; one step of Newton's method mends it, so that ties fall as they do in ggml.
+fn reciprocal(x: f32) -> f32 {
+  if (x == 0.0) { return 0.0; }
+  let y = 1.0 / x;
+  return fma(y, fma(-x, y, 1.0), y);
+}
 fn roundAway(x: f32) -> i32 {
   return i32(sign(x) * floor(abs(x) + 0.5));
 }
@@ -95,8 +101,9 @@ const WRITE: Readonly<Record<MatrixFormat, string>> = {
 		(i) =>
 			`  values[block * 16u + ${i}u] = half(x[${2 * i}]) | (half(x[${2 * i + 1}]) << 16u);`,
 	),
-	q8_0: `  let scale = amax / 127.0;
-  let inverse = select(1.0 / scale, 0.0, scale == 0.0);
+	q8_0: `  let quotient = amax * (1.0 / 127.0);
+  let scale = fma(fma(-127.0, quotient, amax), 1.0 / 127.0, quotient);
+  let inverse = reciprocal(scale);
   setScale(block, scale);
 ${each(BLOCK / 4, (w) => {
 	const bytes = [0, 1, 2, 3].map(
@@ -104,8 +111,8 @@ ${each(BLOCK / 4, (w) => {
 	);
 	return `  values[block * 8u + ${w}u] = ${bytes.join(" | ")};`;
 })}`,
-	q4_0: `  let scale = extreme / -8.0;
-  let inverse = select(1.0 / scale, 0.0, scale == 0.0);
+	q4_0: `  let scale = extreme * -0.125;
+  let inverse = reciprocal(scale);
   setScale(block, scale);
 ${each(BLOCK / 8, (w) => {
 	const nibble = (i: number) =>

@@ -5,7 +5,7 @@
 import type { Abilities } from "../device.ts";
 import type { Binding, Kernel } from "../kernel.ts";
 import { type Storage, stride } from "../layout.ts";
-import { each, HALVES, pack4, vec4Type } from "../wgsl.ts";
+import { each, HALVES, pack4OrNan, vec4Type } from "../wgsl.ts";
 import type { Split } from "./linear.ts";
 import { subgroupLines, workgroupSum } from "./reduce.ts";
 
@@ -122,7 +122,7 @@ ${eachFour(
 	fours,
 	threads,
 	(i) =>
-		`    output[group.x * ${fours}u + at] = ${pack4(storage, `x${i} * scale * weight[at]`)};`,
+		`    output[group.x * ${fours}u + at] = ${pack4OrNan(storage, `x${i} * scale * weight[at]`)};`,
 )}
 }`,
 	};

@@ -1,0 +1,102 @@
+/**
+ * The WebGPU backend: WGSL kernels written for the shapes of one model. compile() puts the weights on the device and binds every
+ * buffer; a step writes a few small arrays, encodes one compute pass and submits it, and the host reads ids when they come.
+ */
+import { NanoVllmError } from "../../errors.ts";
+import type {
+	Backend,
+	CompileOptions,
+	TensorDtype,
+	WeightSource,
+} from "../backend.ts";
+import type { Program, Weight } from "../program.ts";
+import { openGpu } from "./device.ts";
+import { createExecutable } from "./executable.ts";
+import { createKernelCompiler } from "./kernel.ts";
+import { createKvCache } from "./kv-cache.ts";
+import type { MatrixFormat, Storage } from "./layout.ts";
+import { loadWeights } from "./load-weights.ts";
+
+export interface WebgpuOptions {
+	readonly gpu: GPU;
+	readonly quantization: "q8_0" | "q4_0" | null;
+	/** auto: f32 where the checkpoint is f32, else f16. bf16 is kept as f16. */
+	readonly dtype: "auto" | TensorDtype;
+}
+
+export function createWebgpuBackend(options: WebgpuOptions): Backend {
+	return {
+		name: "webgpu",
+		async compile(program, source, compileOptions) {
+			checkCacheDtype(compileOptions);
+			const gpu = await openGpu(options.gpu);
+			try {
+				const compile = createKernelCompiler(gpu);
+				const storage = storageOf(program, source, options);
+				const weights = await loadWeights(
+					gpu,
+					compile,
+					program,
+					source,
+					formatsOf(program, storage, options),
+					compileOptions,
+				);
+				const { limits } = compileOptions;
+				const cache = await createKvCache(gpu, program, limits, weights.bytes);
+				return await createExecutable({
+					gpu,
+					compile,
+					program,
+					weights,
+					cache,
+					limits,
+					storage,
+				});
+			} catch (error) {
+				gpu.close();
+				throw error;
+			}
+		},
+	};
+}
+
+function checkCacheDtype({ kvCacheDtype }: CompileOptions): void {
+	if (kvCacheDtype === "auto" || kvCacheDtype === "f16") return;
+	throw new NanoVllmError(
+		"invalid_option",
+		`kvCacheDtype is ${kvCacheDtype}: device "webgpu" keeps keys and values in f16. Leave the option out.`,
+	);
+}
+
+/** f32 throughout where the checkpoint, or the user, has f32; else halves. */
+function storageOf(
+	program: Program,
+	source: WeightSource,
+	{ quantization, dtype }: WebgpuOptions,
+): Storage {
+	if (quantization !== null) return "f16";
+	if (dtype !== "auto") return dtype === "f32" ? "f32" : "f16";
+	const stored = program.ops.flatMap((op) =>
+		"weight" in op
+			? op.weight.parts.map(({ tensor }) => source.tensors.get(tensor)?.dtype)
+			: [],
+	);
+	return stored.includes("f32") ? "f32" : "f16";
+}
+
+/** Quantized embeddings and output head keep 8 bits under q4_0: every token passes through them. */
+function formatsOf(
+	program: Program,
+	storage: Storage,
+	{ quantization }: WebgpuOptions,
+): (weight: Weight) => MatrixFormat {
+	const vocabulary = new Set(
+		program.ops.flatMap((op) =>
+			op.op === "embed" || op.op === "logits" ? [op.weight.name] : [],
+		),
+	);
+	return ({ name }) => {
+		if (quantization === null) return storage;
+		return vocabulary.has(name) ? "q8_0" : quantization;
+	};
+}

@@ -1,0 +1,89 @@
+/** The dispatches of one linear op: one a slice of its matrix, each with the kernel that suits the shape and the number of tokens. */
+import type { Norm, Weight } from "../program.ts";
+import type { Dispatch } from "./dispatch.ts";
+import type { Epilogue, LinearShape, Split } from "./kernels/linear.ts";
+import { stride } from "./layout.ts";
+import { chooseLinear, type LinearChoice } from "./linear-choice.ts";
+import type { MatrixSlice } from "./load-weights.ts";
+import {
+	dispatchOf,
+	matrixOf,
+	type PlanParts,
+	vectorOf,
+} from "./plan-parts.ts";
+
+export interface LinearOp {
+	readonly weight: Weight;
+	readonly bias: Weight | null;
+	readonly epilogue: Epilogue;
+	/** Rows of x at most. */
+	readonly most: number;
+	/** A norm the kernel shall do itself: `input` is then the residual. */
+	readonly norm: Norm | null;
+	readonly input: GPUBuffer;
+	readonly output: GPUBuffer;
+	/** Of one element of the output. */
+	readonly outputBytes: number;
+}
+
+/** The kernel for a slice of `weight`; its `split` says whether the op ends in partial sums. */
+export function choiceOf(
+	{ gpu, weights, storage }: PlanParts,
+	{
+		weight,
+		bias,
+		epilogue,
+		most,
+		norm,
+	}: Omit<LinearOp, "input" | "output" | "outputBytes">,
+	{ rows }: Pick<MatrixSlice, "rows">,
+): LinearChoice {
+	const [numRows, columns] = weight.shape;
+	const { format } = matrixOf(weights, weight);
+	const shape: LinearShape = {
+		rows,
+		columns,
+		outputStride: stride(epilogue === "gated" ? numRows / 2 : numRows),
+		format,
+		storage,
+		epilogue,
+		bias: bias !== null,
+	};
+	return chooseLinear(gpu.abilities, shape, most, norm?.eps ?? null);
+}
+
+/** The split of `weight`'s sums, the same for all its slices; null where the kernel adds to the residual itself. */
+export function splitOf(
+	parts: PlanParts,
+	op: Omit<LinearOp, "input" | "output" | "outputBytes">,
+): Split | null {
+	const [slice, ...others] = matrixOf(parts.weights, op.weight).slices;
+	return others.length > 0 ? null : choiceOf(parts, op, slice).split;
+}
+
+export function linearDispatches(
+	parts: PlanParts,
+	op: LinearOp,
+): Promise<Dispatch>[] {
+	const { weights } = parts;
+	const { bias, norm, output, epilogue } = op;
+	return matrixOf(weights, op.weight).slices.map((slice) => {
+		const { kernel, grid, shape } = choiceOf(parts, op, slice);
+		const column = slice.rowStart / (epilogue === "gated" ? 2 : 1);
+		const offset = 4 * slice.rowStart;
+		const biasAt = bias ? { buffer: vectorOf(weights, bias), offset } : null;
+		return dispatchOf(
+			parts,
+			kernel,
+			[
+				op.input,
+				...(norm ? [vectorOf(weights, norm.weight)] : []),
+				slice.values,
+				...(slice.scales ? [slice.scales] : []),
+				...(shape.bias && biasAt ? [biasAt] : []),
+				{ buffer: output, offset: column * op.outputBytes },
+			],
+			grid,
+		);
+	});
+}
