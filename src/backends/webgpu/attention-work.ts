@@ -42,6 +42,8 @@ export interface AttentionWorkOptions {
 	/** Cached tokens of a decode item, where `workgroups` asks for fewer or more. */
 	readonly fewestTokens: number;
 	readonly mostTokens: number;
+	/** Query tokens of a prefill tile; null: as suits the heads. */
+	readonly tileTokens: number | null;
 }
 
 /** 132 multiprocessors with eight workgroups each. */
@@ -49,6 +51,7 @@ const DEFAULTS: AttentionWorkOptions = {
 	workgroups: 8 * 132,
 	fewestTokens: 64,
 	mostTokens: 512,
+	tileTokens: null,
 };
 
 /**
@@ -69,7 +72,8 @@ export function createAttentionWork(
 	const layers = program.kvLayers;
 	const options = { ...DEFAULTS, ...tuning };
 	const numKvHeads = Math.min(...layers.map((heads) => heads.numKvHeads));
-	const tileTokens = Math.min(...layers.map(tileTokensFor));
+	const tileTokens =
+		options.tileTokens ?? Math.min(...layers.map(tileTokensFor));
 	const { blockSize, maxModelLen, maxNumSeqs, maxNumBatchedTokens } = limits;
 	const maxItems = maxNumSeqs + EXTRA_ITEMS;
 	const maxTiles = Math.ceil(maxNumBatchedTokens / tileTokens) + maxNumSeqs;
@@ -131,7 +135,11 @@ const isDecode = ({ queryStart }: StepInput, s: number): boolean =>
 export function chunkTokens(
 	cachedTokens: number,
 	numKvHeads: number,
-	{ workgroups, fewestTokens, mostTokens }: AttentionWorkOptions,
+	{
+		workgroups,
+		fewestTokens,
+		mostTokens,
+	}: Omit<AttentionWorkOptions, "tileTokens">,
 ): number {
 	const filling = Math.ceil((cachedTokens * numKvHeads) / workgroups);
 	const chunk = Math.min(mostTokens, Math.max(fewestTokens, filling));
