@@ -52,7 +52,8 @@ export async function createKvCache(
 			keys: cacheBuffer(gpu, heads, blockSize, numBlocks, `keys ${layer}`),
 			values: cacheBuffer(gpu, heads, blockSize, numBlocks, `values ${layer}`),
 		}));
-	const fitting = (most: number) => largestFit(gpu, most, allocate);
+	const fits = (blocks: number) => tryAllocation(gpu, () => allocate(blocks));
+	const fitting = (most: number) => largestFit(most, fits);
 
 	let numBlocks: number;
 	if (kvCacheBytes !== null)
@@ -69,11 +70,11 @@ export async function createKvCache(
 		);
 	if (numBlocks < 1) throw tooSmall(kvCacheBytes, blockSize, bytesPerBlock);
 	const bytes = numBlocks * bytesPerBlock;
-	if (!(await gpu.fits(() => free(allocate(numBlocks))))) {
-		const fits = (await fitting(numBlocks)) * bytesPerBlock;
+	if (!(await fits(numBlocks))) {
+		const room = (await fitting(numBlocks)) * bytesPerBlock;
 		throw new NanoVllmError(
 			"out_of_memory",
-			`the GPU has no room for a KV cache of ${bytes} bytes; ${fits} fit beside the weights. Set kvCacheMemoryBytes to that or less.`,
+			`the GPU has no room for a KV cache of ${bytes} bytes; ${room} fit beside the weights. Set kvCacheMemoryBytes to that or less.`,
 		);
 	}
 	const layers = await gpu.guarded("the KV cache", () => allocate(numBlocks));
@@ -106,14 +107,26 @@ function free(layers: readonly LayerCache[]): void {
 	}
 }
 
+/** Whether there is room for the buffers. They are gone, and the device has let go of them, when this resolves. */
+async function tryAllocation(
+	gpu: Gpu,
+	allocate: () => LayerCache[],
+): Promise<boolean> {
+	const { queue } = gpu.device;
+	const fits = await gpu.fits(() => free(allocate()));
+	// Memory of destroyed buffers comes back when the queue has passed the work submitted last.
+	queue.submit([]);
+	await queue.onSubmittedWorkDone();
+	return fits;
+}
+
 /** About the largest number of blocks, at most `most`, that can be allocated now. */
 async function largestFit(
-	gpu: Gpu,
 	most: number,
-	allocate: (numBlocks: number) => LayerCache[],
+	fits: (numBlocks: number) => Promise<boolean>,
 ): Promise<number> {
 	for (let blocks = most; blocks >= 1; blocks = Math.floor(blocks * NEXT_TRY))
-		if (await gpu.fits(() => free(allocate(blocks)))) return blocks;
+		if (await fits(blocks)) return blocks;
 	return 0;
 }
 

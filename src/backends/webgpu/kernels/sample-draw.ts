@@ -65,7 +65,7 @@ fn bestOfAll(mine: Best, thread: u32) -> Best {
   var best = mine;
   bests[thread] = best;
   workgroupBarrier();
-  for (var half = ${threads / 2}u; half > 0u; half /= 2u) {
+  for (var half = ${Math.floor(threads / 2)}u; half > 0u; half /= 2u) {
     if (thread < half) {
       let other = bests[thread + half];
       best = challengeOne(best, other.value, other.g, other.token);

@@ -41,7 +41,7 @@ ${each(Math.log2(lanes), (i) => `  sum += subgroupShuffleXor(sum, ${2 ** i}u);`)
   workgroupBarrier();
   if (thread % ${lanes}u == 0u) { parts[thread / ${lanes}u] = sum; }
   workgroupBarrier();
-  for (var half = ${threads / lanes / 2}u; half > 0u; half /= 2u) {
+  for (var half = ${Math.floor(threads / lanes / 2)}u; half > 0u; half /= 2u) {
     if (thread < half) { parts[thread] += parts[thread + half]; }
     workgroupBarrier();
   }
