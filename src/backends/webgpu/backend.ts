@@ -16,12 +16,15 @@ import { createKernelCompiler } from "./kernel.ts";
 import { createKvCache } from "./kv-cache.ts";
 import type { MatrixFormat, Storage } from "./layout.ts";
 import { loadWeights } from "./load-weights.ts";
+import { createTimingRecorder, openPass, type Timing } from "./recorder.ts";
 
 export interface WebgpuOptions {
 	readonly gpu: GPU;
 	readonly quantization: "q8_0" | "q4_0" | null;
 	/** auto: f32 where the checkpoint is f32, else f16. bf16 is kept as f16. */
 	readonly dtype: "auto" | TensorDtype;
+	/** Times every step, for benchmarks; where the device has timestamps. */
+	readonly timing?: Timing;
 }
 
 export function createWebgpuBackend(options: WebgpuOptions): Backend {
@@ -51,6 +54,10 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 					cache,
 					limits,
 					storage,
+					openRecorder:
+						options.timing && gpu.timestamps
+							? createTimingRecorder(gpu, options.timing)
+							: openPass,
 				});
 			} catch (error) {
 				gpu.close();

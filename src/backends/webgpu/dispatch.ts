@@ -1,5 +1,6 @@
 /** What a step is made of: pipelines with their buffers bound, made once, and how many workgroups each wants this time. */
 import type { CompiledKernel } from "./kernel.ts";
+import type { Recorder } from "./recorder.ts";
 
 export type Grid = readonly [x: number, y?: number, z?: number];
 
@@ -11,13 +12,14 @@ export interface Dispatch {
 }
 
 export function encode(
-	pass: GPUComputePassEncoder,
+	recorder: Recorder,
 	dispatches: readonly Dispatch[],
 	rows: number,
 ): void {
 	for (const { kernel, bindGroup, grid } of dispatches) {
 		const size = grid(rows);
 		if (size === null) continue;
+		const pass = recorder.pass(kernel.label);
 		pass.setPipeline(kernel.pipeline);
 		pass.setBindGroup(0, bindGroup);
 		pass.dispatchWorkgroups(size[0], size[1], size[2]);

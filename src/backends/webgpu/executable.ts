@@ -15,6 +15,7 @@ import type { KvCache } from "./kv-cache.ts";
 import { CARRIED, paddedRows, type Storage, stride } from "./layout.ts";
 import type { DeviceWeights } from "./load-weights.ts";
 import { buildPlan } from "./plan.ts";
+import type { OpenRecorder } from "./recorder.ts";
 import { createSampler } from "./sampler.ts";
 
 export interface ExecutableParts {
@@ -25,6 +26,7 @@ export interface ExecutableParts {
 	readonly cache: KvCache;
 	readonly limits: Limits;
 	readonly storage: Storage;
+	readonly openRecorder: OpenRecorder;
 }
 
 /** Logits of a step are made and sampled in slices of rows, so that prompt logprobs of a long prompt need no gigabytes. */
@@ -37,6 +39,7 @@ export async function createExecutable(
 	parts: ExecutableParts,
 ): Promise<Executable> {
 	const { gpu, program, limits, storage, weights, cache } = parts;
+	const { openRecorder } = parts;
 	const { device } = gpu;
 	const { maxNumBatchedTokens, maxNumSeqs } = limits;
 	const maxRows = maxNumBatchedTokens + maxNumSeqs;
@@ -83,17 +86,18 @@ export async function createExecutable(
 		work.write(input);
 		sampler.write(input);
 		const encoder = device.createCommandEncoder();
-		const pass = encoder.beginComputePass();
-		encode(pass, plan.embed[parity], numTokens);
-		encode(pass, plan.layers(numTokens), numTokens);
+		const recorder = openRecorder(encoder);
+		encode(recorder, plan.embed[parity], numTokens);
+		encode(recorder, plan.layers(numTokens), numTokens);
 		for (let first = 0; first < numRows; first += sliceRows) {
 			const count = Math.min(sliceRows, numRows - first);
-			encode(pass, plan.logits(first / sliceRows, count), count);
-			sampler.encode(pass, first, count);
+			encode(recorder, plan.logits(first / sliceRows, count), count);
+			sampler.encode(recorder.pass("sample"), first, count);
 		}
-		pass.end();
+		recorder.end();
 		const read = sampler.finish(encoder);
 		queue.submit([encoder.finish()]);
+		recorder.submitted();
 		return read;
 	};
 

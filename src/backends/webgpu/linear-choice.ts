@@ -36,6 +36,8 @@ export const MOST_VECTOR_TOKENS = 8;
 
 /** Subgroups that keep the memory of a large device busy: 16 for each of an H100's processors. */
 const BUSY_SUBGROUPS = 2048;
+/** Weights of so many rows keep every device busy, however they are cut. */
+const VOCABULARY_ROWS = 32_768;
 /** Loads of a lane in flight. */
 const LOADS = 8;
 /** Workgroups of tiles under which K is split, and slabs of 32 a share has at least. */
@@ -73,7 +75,13 @@ function vectorChoice(
 	};
 }
 
-/** Few rows take small teams of rows and several subgroups along K; many rows, teams that read x once for four of them. */
+/** The largest that is no more than n, at least 1. */
+const powerOfTwo = (n: number) => 2 ** Math.max(0, Math.floor(Math.log2(n)));
+
+/**
+ * One or two tokens: teams of four rows with so many lanes that each has one load of a row. More: few rows take small teams of rows and
+ * several subgroups along K; many rows, teams that read x once for four of them.
+ */
 export function chooseVector(
 	{ subgroupSize, maxInvocations }: Abilities,
 	shape: LinearShape,
@@ -82,6 +90,18 @@ export function chooseVector(
 ): VectorOptions {
 	const tokens = 2 ** Math.ceil(Math.log2(most));
 	const units = stride(shape.columns) / UNITS[shape.format].elements;
+	if (tokens <= 2 && subgroupSize >= 32 && shape.rows < VOCABULARY_ROWS) {
+		const subgroupsPerTeam = Math.min(8, powerOfTwo(units / subgroupSize));
+		const threads = Math.max(128, subgroupSize * subgroupsPerTeam);
+		return {
+			tokens,
+			subgroupsPerTeam,
+			threads,
+			normEps,
+			rowsPerTeam: 4,
+			unroll: LOADS / 4,
+		};
+	}
 	const few = tokens < 4 ? 1 : 2;
 	const rowsPerTeam =
 		shape.rows >= 6144 && (subgroupSize > 1 || tokens < 8)
