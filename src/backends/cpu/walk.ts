@@ -69,7 +69,7 @@ export function createWalker(
 
 	/** Pieces small enough that threads end together, large enough that taking one costs nothing. */
 	const pieceOf = (total: number, least: number) =>
-		Math.max(least, Math.ceil(total / (numThreads * 16)));
+		Math.max(least, Math.ceil(total / (numThreads * 4)));
 
 	const runLinear = (task: LinearTask, numRows: number, rows: number) => {
 		share(numRows, pieceOf(numRows, 4), (start, end) =>
