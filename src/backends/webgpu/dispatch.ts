@@ -22,6 +22,10 @@ export function encode(
 		const pass = recorder.pass(kernel.label);
 		pass.setPipeline(kernel.pipeline);
 		pass.setBindGroup(0, bindGroup);
-		pass.dispatchWorkgroups(size[0], size[1], size[2]);
+		// Each argument takes its time on the way into the device's library.
+		const [x, y = 1, z = 1] = size;
+		if (y === 1 && z === 1) pass.dispatchWorkgroups(x);
+		else if (z === 1) pass.dispatchWorkgroups(x, y);
+		else pass.dispatchWorkgroups(x, y, z);
 	}
 }

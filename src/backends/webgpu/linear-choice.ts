@@ -46,13 +46,14 @@ const LEAST_SLABS = 4;
 
 /**
  * For steps of up to `most` tokens, a plan's regime. `normEps`: x is the f32 residual and the kernel shall norm it; only up
- * to MOST_VECTOR_TOKENS. An `add` may come back split.
+ * to MOST_VECTOR_TOKENS. An `add` may come back split where `maySplit`.
  */
 export function chooseLinear(
 	abilities: Abilities,
 	shape: LinearShape,
 	most: number,
 	normEps: number | null,
+	maySplit = shape.epilogue === "add",
 ): LinearChoice {
 	if (most <= MOST_VECTOR_TOKENS || normEps !== null)
 		return vectorChoice(abilities, shape, most, normEps);
@@ -129,11 +130,12 @@ function matrixChoice(
 	abilities: Abilities,
 	shape: LinearShape,
 	most: number,
+	maySplit: boolean,
 ): LinearChoice | null {
-	const { storage, format, epilogue } = shape;
+	const { storage, format } = shape;
 	const halves = storage === "f16" && format !== "f32";
 	if (!abilities.subgroupMatrix || !halves) return null;
-	const choice = chooseMatrix(shape, most, epilogue === "add", abilities);
+	const choice = chooseMatrix(shape, most, maySplit, abilities);
 	if (choice === null) return null;
 	const { tile, splits } = choice;
 	const { split, part } = splitOf(shape, splits, most);
@@ -155,8 +157,7 @@ function tilesChoice(shape: LinearShape, most: number): LinearChoice {
 	const wanted = Math.floor(BUSY_GROUPS / (alongTokens * alongRows));
 	const slabs = stride(shape.columns) / BLOCK;
 	const possible = Math.max(1, Math.floor(slabs / LEAST_SLABS));
-	const splits =
-		shape.epilogue === "add" ? Math.max(1, Math.min(8, wanted, possible)) : 1;
+	const splits = maySplit ? Math.max(1, Math.min(8, wanted, possible)) : 1;
 	const { split, part } = splitOf(shape, splits, most);
 	return {
 		kernel: linearTiles(part, tile),

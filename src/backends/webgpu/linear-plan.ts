@@ -39,7 +39,7 @@ export function choiceOf(
 	{ rows }: Pick<MatrixSlice, "rows">,
 ): LinearChoice {
 	const [numRows, columns] = weight.shape;
-	const { format } = matrixOf(weights, weight);
+	const { format, slices } = matrixOf(weights, weight);
 	const shape: LinearShape = {
 		rows,
 		columns,
@@ -49,7 +49,10 @@ export function choiceOf(
 		epilogue,
 		bias: bias !== null,
 	};
-	return chooseLinear(gpu.abilities, shape, most, norm?.eps ?? null);
+	// The parts of a slice would need a buffer of their own.
+	const maySplit = epilogue === "add" && slices.length === 1;
+	const normEps = norm?.eps ?? null;
+	return chooseLinear(gpu.abilities, shape, most, normEps, maySplit);
 }
 
 /** The split of `weight`'s sums, the same for all its slices; null where the kernel adds to the residual itself. */
@@ -57,8 +60,8 @@ export function splitOf(
 	parts: PlanParts,
 	op: Omit<LinearOp, "input" | "output" | "outputBytes">,
 ): Split | null {
-	const [slice, ...others] = matrixOf(parts.weights, op.weight).slices;
-	return others.length > 0 ? null : choiceOf(parts, op, slice).split;
+	const [slice] = matrixOf(parts.weights, op.weight).slices;
+	return choiceOf(parts, op, slice).split;
 }
 
 export function linearDispatches(

@@ -20,8 +20,9 @@ export interface MatrixChoice {
 /** Token counts up to which one choice holds; the last one holds for any number beyond. */
 export const MATRIX_REGIMES = [16, 32, 64, 128, 256, Infinity] as const;
 
-/** So many keep an H100's 132 processors busy enough. */
+/** So many keep an H100's 132 processors busy enough; K is split until there are two for each, or no more shares. */
 const WORKGROUPS = 90;
+const SPLIT_WORKGROUPS = 250;
 const SPLITS = [1, 2, 3, 4, 6, 8];
 /** Of more tokens a step has work enough without. */
 const MOST_SPLIT_TOKENS = 256;
@@ -134,7 +135,7 @@ export function chooseMatrix(
 		.map((candidate) => candidate.tile);
 	let best: MatrixChoice | null = null;
 	let most = 0;
-	for (const wanted of tiles)
+	for (const wanted of tiles) {
 		for (const splits of splitting ? SPLITS : [1]) {
 			const part = withSplits(shape, splits);
 			const cut = fitted(part, wanted, abilities);
@@ -145,8 +146,10 @@ export function chooseMatrix(
 			if (workgroups <= most) continue;
 			best = { tile: cut, splits };
 			most = workgroups;
-			if (workgroups >= WORKGROUPS) return best;
+			if (workgroups >= SPLIT_WORKGROUPS) break;
 		}
+		if (most >= WORKGROUPS) break;
+	}
 	if (best !== null) return best;
 	const least = fitted(shape, LEAST, abilities);
 	return least && { tile: least, splits: 1 };
