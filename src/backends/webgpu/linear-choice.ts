@@ -57,7 +57,10 @@ export function chooseLinear(
 ): LinearChoice {
 	if (most <= MOST_VECTOR_TOKENS || normEps !== null)
 		return vectorChoice(abilities, shape, most, normEps);
-	return matrixChoice(abilities, shape, most) ?? tilesChoice(shape, most);
+	return (
+		matrixChoice(abilities, shape, most, maySplit) ??
+		tilesChoice(shape, most, maySplit)
+	);
 }
 
 function vectorChoice(
@@ -148,7 +151,11 @@ function matrixChoice(
 }
 
 /** Tiles of 64 × 64 take 16 KiB of workgroup memory, what every device has. */
-function tilesChoice(shape: LinearShape, most: number): LinearChoice {
+function tilesChoice(
+	shape: LinearShape,
+	most: number,
+	maySplit: boolean,
+): LinearChoice {
 	const tile: TileOptions =
 		most <= 32
 			? { tokens: 32, rows: 64, threadTokens: 4, threadRows: 4 }
