@@ -69,7 +69,10 @@ export function attentionScene(
 	);
 	work.write(input);
 	const tokens = new Uint32Array(4 * T);
-	for (let t = 0; t < T; t++) tokens[4 * t + 1] = input.positions[t];
+	for (let t = 0; t < T; t++) {
+		tokens[4 * t + 1] = input.positions[t];
+		tokens[4 * t + 2] = input.slotMapping[t];
+	}
 	const outputWidth = stride(numHeads * headDim);
 	const bits = (array: Float16Array) => new Uint16Array(array.buffer);
 	return {
@@ -82,6 +85,7 @@ export function attentionScene(
 			tokens: bufferOf(gpu, tokens),
 			output: bufferOf(gpu, new Float32Array(T * outputWidth).fill(NaN)),
 			blockTables: work.blockTables,
+			fusedItems: work.fusedItems,
 			decodeItems: work.decodeItems,
 			decodeMerges: work.decodeMerges,
 			prefillItems: work.prefillItems,
@@ -144,13 +148,22 @@ export function stepOf(
 	const positions = spans.flatMap(([n, length]) =>
 		Array.from({ length: n }, (_, i) => length - n + i),
 	);
+	const blockTableStart = starts(blocks);
+	const slots = spans.flatMap(([n, length], s) =>
+		Array.from({ length: n }, (_, i) => {
+			const position = length - n + i;
+			const block = ids[blockTableStart[s] + Math.floor(position / blockSize)];
+			return block * blockSize + (position % blockSize);
+		}),
+	);
 	return {
 		numTokens: positions.length,
 		numSeqs: spans.length,
 		positions: Int32Array.from(positions),
+		slotMapping: Int32Array.from(slots),
 		queryStart: starts(spans.map(([n]) => n)),
 		contextLens: Int32Array.from(spans, ([, length]) => length),
-		blockTableStart: starts(blocks),
+		blockTableStart,
 		blockTables: Int32Array.from(ids.slice(0, sum(blocks))),
 	} as StepInput;
 }
@@ -170,7 +183,8 @@ function rowAt(
 	return (place + (position % blockSize)) * stride8(headDim);
 }
 
-function plainAttention(
+/** The rows a step's attention makes of q, k and v, f64 [T][numHeads · headDim], with all its tokens in the cache. */
+export function plainAttention(
 	options: AttentionOptions,
 	input: StepInput,
 	qkv: Float64Array,

@@ -8,13 +8,19 @@ import type { Grid } from "./dispatch.ts";
 import type { Kernel } from "./kernel.ts";
 import {
 	attentionDecode,
-	type DecodeTuning,
 	decodeGroupsPerItem,
 	decodeShape,
 } from "./kernels/attention-decode.ts";
 import {
+	attentionDecodeFused,
+	type DecodeFusedOptions,
+	fusedGroupsPerItem,
+	fusedShape,
+} from "./kernels/attention-decode-fused.ts";
+import {
 	type MatrixPrefillTuning,
 	matrixPrefillShape,
+	TALL_TILE,
 } from "./kernels/attention-matrix-shape.ts";
 import { attentionMerge } from "./kernels/attention-merge.ts";
 import {
@@ -23,6 +29,7 @@ import {
 	prefillTuning,
 } from "./kernels/attention-prefill.ts";
 import { attentionPrefillMatrix } from "./kernels/attention-prefill-matrix.ts";
+import type { RowTuning } from "./kernels/attention-rows.ts";
 import type { AttentionOptions } from "./kernels/attention-text.ts";
 import {
 	type RopeAndCacheOptions,
@@ -46,6 +53,7 @@ export interface AttentionBuffers {
 	readonly qNorm: GPUBuffer;
 	readonly kNorm: GPUBuffer;
 	/** The rest are AttentionWork's. */
+	readonly fusedItems: GPUBuffer;
 	readonly decodeItems: GPUBuffer;
 	readonly decodeMerges: GPUBuffer;
 	readonly prefillItems: GPUBuffer;
@@ -60,19 +68,20 @@ export interface AttentionDispatch {
 }
 
 export interface AttentionTuning {
-	readonly decode?: Partial<DecodeTuning>;
+	readonly decode?: Partial<RowTuning>;
+	readonly fused?: Partial<RowTuning>;
 	/** null: the plain kernel in any case. */
 	readonly matrix?: Partial<MatrixPrefillTuning> | null;
 }
 
 /**
  * In the order they are to run: decode writes rows and partial outputs, merge makes rows of the latter, prefill writes rows of its
- * own. `tileTokens`: the work's.
+ * own. `tileHeights`: the work's.
  */
 export function attentionKernels(
 	abilities: Abilities,
 	options: AttentionOptions,
-	tileTokens: number,
+	tileHeights: readonly number[],
 	tuning: AttentionTuning = {},
 ): readonly AttentionDispatch[] {
 	const { numHeads } = options.heads;
@@ -80,6 +89,7 @@ export function attentionKernels(
 		options,
 		decodeShape(options, abilities, tuning.decode),
 	);
+	const { matrix = {} } = tuning;
 	return [
 		{
 			kernel: attentionDecode(options, abilities, tuning.decode),
@@ -89,33 +99,58 @@ export function attentionKernels(
 			kernel: attentionMerge(options, abilities),
 			grid: ({ numMerges: n }) => (n === 0 ? null : [n, numHeads]),
 		},
-		prefillDispatch(abilities, options, tileTokens, tuning),
+		...tileHeights.map((height, i) =>
+			prefillDispatch(
+				abilities,
+				options,
+				height,
+				matrix && (i === 0 ? matrix : { ...matrix, ...TALL_TILE }),
+			),
+		),
 	];
 }
 
-/** With subgroup matrices where the device, the head size and the storage allow. */
+/** For steps with tiles of that height. With subgroup matrices where the device, the head size and the storage allow. */
 function prefillDispatch(
 	abilities: Abilities,
 	options: AttentionOptions,
-	tileTokens: number,
-	{ matrix = {} }: AttentionTuning,
+	height: number,
+	matrix: Partial<MatrixPrefillTuning> | null,
 ): AttentionDispatch {
+	const whenWanted =
+		(gridOf: (numItems: number) => Grid) =>
+		({ numPrefillItems: n, tileTokens }: AttentionWork) =>
+			n === 0 || tileTokens !== height ? null : gridOf(n);
 	const shape =
-		matrix && matrixPrefillShape(options, abilities, tileTokens, matrix);
+		matrix && matrixPrefillShape(options, abilities, height, matrix);
 	if (matrix && shape)
 		return {
-			kernel: attentionPrefillMatrix(options, abilities, tileTokens, matrix),
-			grid: ({ numPrefillItems: n }) => (n === 0 ? null : [n, shape.groups]),
+			kernel: attentionPrefillMatrix(options, abilities, height, matrix),
+			grid: whenWanted((n) => [n, shape.groups]),
 		};
 	const plain = prefillTuning(options, abilities);
 	return {
 		kernel: attentionPrefill(options, abilities, plain),
-		grid: ({ numPrefillItems: n }) =>
-			n === 0 ? null : prefillGrid(options, plain, n, tileTokens),
+		grid: whenWanted((n) => prefillGrid(options, plain, n, height)),
 	};
 }
 
-/** qNorm and kNorm are bound only where they have an eps. */
+/** For fused steps, in place of all the others. @throws where the device has no room: see attention-fusion.ts */
+export function fusedKernel(
+	abilities: Abilities,
+	options: DecodeFusedOptions,
+	tuning: AttentionTuning = {},
+): AttentionDispatch {
+	const kernel = attentionDecodeFused(options, abilities, tuning.fused);
+	const shape = fusedShape(options.heads, abilities, tuning.fused);
+	const perItem = shape ? fusedGroupsPerItem(options, shape) : 0;
+	return {
+		kernel,
+		grid: ({ numFusedItems: n }) => (n === 0 ? null : [n, perItem]),
+	};
+}
+
+/** qNorm and kNorm are bound only where they have an eps. A fused step wants no dispatch of it. */
 export function ropeKernel(
 	abilities: Abilities,
 	options: RopeAndCacheOptions,

@@ -1,14 +1,19 @@
 /** The dispatches of a layer's ropeAndCache and attention, with the layer's cache and the step's work bound. */
 import type { Op, Program, Rope } from "../program.ts";
+import { ropeBefore } from "./attention-fusion.ts";
 import {
 	type AttentionBuffers,
+	type AttentionDispatch,
 	attentionKernels,
+	fusedKernel,
 	ropeKernel,
 } from "./attention-kernels.ts";
 import { type Gpu, USAGE } from "./device.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Kernel } from "./kernel.ts";
+import type { AttentionOptions } from "./kernels/attention-text.ts";
 import { ropeTable } from "./kernels/rope-table.ts";
+import type { RopeOptions } from "./kernels/rope-text.ts";
 import { dispatchOf, type PlanParts, vectorOf } from "./plan-parts.ts";
 
 export type RopeTables = ReadonlyMap<Rope, GPUBuffer>;
@@ -34,34 +39,34 @@ export function createRopeTables(
 	return tables;
 }
 
+type RopeOp = Extract<Op, { op: "ropeAndCache" }>;
+type AttentionOp = Extract<Op, { op: "attention" }>;
+
 export async function ropeAndCacheDispatches(
 	parts: PlanParts,
-	op: Extract<Op, { op: "ropeAndCache" }>,
+	op: RopeOp,
 ): Promise<Dispatch[]> {
-	const { gpu, activations, weights, cache, limits, storage, tokens } = parts;
-	const { heads, qNorm, kNorm, rope } = op;
+	const { gpu, activations, cache, limits, storage, tokens, work } = parts;
 	const { kernel, grid } = ropeKernel(gpu.abilities, {
-		heads,
-		ropeDims: 2 * rope.inverseFrequencies.length,
-		qNormEps: qNorm?.eps ?? null,
-		kNormEps: kNorm?.eps ?? null,
+		...ropeOptions(op),
+		heads: op.heads,
 		blockSize: limits.blockSize,
 		storage,
 	});
 	const buffers = namedBuffers(kernel, {
 		...cache.layers[op.layer],
+		...ropeBuffers(parts, op),
 		qkv: activations.of(op.qkv),
 		tokens,
-		ropeTable: parts.ropeTables.get(rope),
-		qNorm: qNorm ? vectorOf(weights, qNorm.weight) : undefined,
-		kNorm: kNorm ? vectorOf(weights, kNorm.weight) : undefined,
 	});
-	return [await dispatchOf(parts, kernel, buffers, grid)];
+	const gridOf = (numTokens: number) => (work.isFused ? null : grid(numTokens));
+	return [await dispatchOf(parts, kernel, buffers, gridOf)];
 }
 
+/** Those of fused steps and those of all others. */
 export function attentionDispatches(
 	parts: PlanParts,
-	op: Extract<Op, { op: "attention" }>,
+	op: AttentionOp,
 ): Promise<Dispatch[]> {
 	const { gpu, activations, cache, limits, storage, work, tokens } = parts;
 	const { heads, scale, slidingWindow } = op;
@@ -74,12 +79,17 @@ export function attentionDispatches(
 		blockSize,
 		storage,
 	};
-	const kernels = attentionKernels(gpu.abilities, options, work.tileTokens);
+	const rope = work.fuses ? ropeBefore(parts.program, op) : null;
+	const dispatches = [
+		...(rope ? [fusedDispatch(parts, options, rope)] : []),
+		...attentionKernels(gpu.abilities, options, work.tileHeights),
+	];
 	return Promise.all(
-		kernels.map(({ kernel, grid }) => {
+		dispatches.map(({ kernel, grid }) => {
 			const buffers = namedBuffers(kernel, {
 				...cache.layers[op.layer],
 				...work,
+				...(rope ? ropeBuffers(parts, rope) : {}),
 				qkv: activations.of(op.qkv),
 				output: activations.of(op.output),
 				tokens,
@@ -88,6 +98,28 @@ export function attentionDispatches(
 		}),
 	);
 }
+
+const fusedDispatch = (
+	{ gpu }: PlanParts,
+	options: AttentionOptions,
+	rope: RopeOp,
+): AttentionDispatch =>
+	fusedKernel(gpu.abilities, { ...options, ...ropeOptions(rope) });
+
+const ropeOptions = ({ rope, qNorm, kNorm }: RopeOp): RopeOptions => ({
+	ropeDims: 2 * rope.inverseFrequencies.length,
+	qNormEps: qNorm?.eps ?? null,
+	kNormEps: kNorm?.eps ?? null,
+});
+
+const ropeBuffers = (
+	{ weights, ropeTables }: PlanParts,
+	{ rope, qNorm, kNorm }: RopeOp,
+): Partial<AttentionBuffers> => ({
+	ropeTable: ropeTables.get(rope),
+	qNorm: qNorm ? vectorOf(weights, qNorm.weight) : undefined,
+	kNorm: kNorm ? vectorOf(weights, kNorm.weight) : undefined,
+});
 
 /** The buffers a kernel binds, found by the names of its bindings. */
 function namedBuffers(

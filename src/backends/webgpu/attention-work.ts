@@ -3,6 +3,9 @@
  * tokens of each decode, tiles of the prefill chunks' queries. All layers share them. Knows no kernel's text. After the plan() of
  * FlashInfer (Ye et al. 2025).
  *
+ * A step of few and short decodes alone is fused: it has fusedItems and none of the others, and no ropeAndCache.
+ *
+ * fusedItems     vec4<u32> [numFusedItems]: token, block-table start, position, slot.
  * decodeItems    vec4<u32> [numDecodeItems]: token, block-table start, first position, end. The items of a token lie together. Bit 31
  *                of the token (ALONE): it has this item only, whose output is final.
  * decodeMerges   vec4<u32> [numMerges]: token, first item, number of items, 0: the tokens of more than one item.
@@ -12,21 +15,39 @@
  * partials       vec4<f32> [decode item][query head][stride8(headDim) / 4 + 1]: Σ 2^(score − max) · v, then (max, Σ 2^(score − max), 0, 0).
  */
 import type { Limits, StepInput } from "../backend.ts";
-import type { Program } from "../program.ts";
+import type { Heads, Program } from "../program.ts";
+import { canFuseDecodes, hasTallTiles } from "./attention-fusion.ts";
+import {
+	type ChunkOptions,
+	countTiles,
+	createList,
+	EXTRA_ITEMS,
+	isShortDecodes,
+	listDecodes,
+	listFused,
+	prefillLister,
+} from "./attention-lists.ts";
 import { type Gpu, USAGE } from "./device.ts";
 import {
-	ALONE,
 	partialFours,
+	tileHeads,
 	tileTokensFor,
 } from "./kernels/attention-text.ts";
 
 export interface AttentionWork {
+	readonly fusedItems: GPUBuffer;
 	readonly decodeItems: GPUBuffer;
 	readonly decodeMerges: GPUBuffer;
 	readonly prefillItems: GPUBuffer;
 	readonly blockTables: GPUBuffer;
 	readonly partials: GPUBuffer;
+	/** Whether steps may be fused: a kernel for them is wanted. */
+	readonly fuses: boolean;
+	/** Tokens of prefill tiles: kernels for each are wanted, a step has one of them. */
+	readonly tileHeights: readonly number[];
 	/** Of the step written last. */
+	readonly isFused: boolean;
+	readonly numFusedItems: number;
 	readonly numDecodeItems: number;
 	readonly numMerges: number;
 	readonly numPrefillItems: number;
@@ -36,31 +57,29 @@ export interface AttentionWork {
 	destroy(): void;
 }
 
-export interface AttentionWorkOptions {
-	/** Decode workgroups (items × KV heads) that fill the device: so many at least where there are tokens enough. */
-	readonly workgroups: number;
-	/** Cached tokens of a decode item, where `workgroups` asks for fewer or more. */
-	readonly fewestTokens: number;
-	readonly mostTokens: number;
-	/** Query tokens of a prefill tile; null: as suits the heads. */
+export interface AttentionWorkOptions extends ChunkOptions {
+	/** null: where the program and the device allow. */
+	readonly fuses: boolean | null;
+	/** Of a fused step at most: workgroups (sequences × KV heads), and cached tokens of a sequence. */
+	readonly fusedWorkgroups: number;
+	readonly fusedTokens: number;
+	/** Query tokens of a prefill tile; null: as suits the heads, and twice as many where tall tiles fill the device. */
 	readonly tileTokens: number | null;
+	/** Workgroups of tall tiles that fill the device. */
+	readonly tallWorkgroups: number;
 }
 
-/** 132 multiprocessors with eight workgroups each. */
+/** An H100 has 132 multiprocessors; with eight workgroups each, decodes fill it. */
 const DEFAULTS: AttentionWorkOptions = {
 	workgroups: 8 * 132,
 	fewestTokens: 64,
 	mostTokens: 512,
+	fuses: null,
+	fusedWorkgroups: 2 * 132,
+	fusedTokens: 2048,
 	tileTokens: null,
+	tallWorkgroups: 4 * 132,
 };
-
-/**
- * Items beyond one a sequence. With chunks of at least (cached tokens of all decodes) / EXTRA_ITEMS there are never more: each
- * sequence has ⌈length / chunk⌉ ≤ length / chunk + 1.
- */
-const EXTRA_ITEMS = 1024;
-/** Items end at multiples of it, so that only the last of a sequence leaves lanes idle. */
-const GRAIN = 32;
 
 /** @throws out_of_memory by way of `gpu.guarded` */
 export function createAttentionWork(
@@ -72,11 +91,12 @@ export function createAttentionWork(
 	const layers = program.kvLayers;
 	const options = { ...DEFAULTS, ...tuning };
 	const numKvHeads = Math.min(...layers.map((heads) => heads.numKvHeads));
-	const tileTokens =
-		options.tileTokens ?? Math.min(...layers.map(tileTokensFor));
+	const fuses = options.fuses ?? canFuseDecodes(program, gpu.abilities);
+	const tiles = prefillTiles(gpu, layers, options);
 	const { blockSize, maxModelLen, maxNumSeqs, maxNumBatchedTokens } = limits;
 	const maxItems = maxNumSeqs + EXTRA_ITEMS;
-	const maxTiles = Math.ceil(maxNumBatchedTokens / tileTokens) + maxNumSeqs;
+	const maxTiles =
+		Math.ceil(maxNumBatchedTokens / tiles.heights[0]) + maxNumSeqs;
 	const maxBlocks = maxNumSeqs * Math.ceil(maxModelLen / blockSize);
 	const partialRow = Math.max(
 		...layers.map((heads) => heads.numHeads * partialFours(heads)),
@@ -88,14 +108,35 @@ export function createAttentionWork(
 			usage: USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC,
 		});
 	const buffers = {
+		fusedItems: create("fused items", maxNumSeqs, 16),
 		decodeItems: create("decode items", maxItems, 16),
 		decodeMerges: create("decode merges", maxNumSeqs, 16),
 		prefillItems: create("prefill items", maxTiles, 16),
 		blockTables: create("block tables", maxBlocks, 4),
 		partials: create("partial outputs", maxItems * partialRow, 16),
 	};
-	const decodes = decodeLists(maxItems, maxNumSeqs, numKvHeads, options);
-	const tiles = prefillList(maxTiles, tileTokens);
+	const lists = {
+		fusedItems: createList(maxNumSeqs),
+		decodeItems: createList(maxItems),
+		decodeMerges: createList(maxNumSeqs),
+		prefillItems: createList(maxTiles),
+	};
+	const listTiles = prefillLister(maxTiles);
+	let tileTokens = tiles.heights[0];
+	const isFused = (input: StepInput): boolean =>
+		fuses &&
+		input.numSeqs * numKvHeads <= options.fusedWorkgroups &&
+		isShortDecodes(input, options.fusedTokens);
+	const fill = (input: StepInput): void => {
+		const { fusedItems, decodeItems, decodeMerges, prefillItems } = lists;
+		if (isFused(input)) {
+			listFused(input, fusedItems);
+			return;
+		}
+		listDecodes(input, numKvHeads, options, decodeItems, decodeMerges);
+		tileTokens = tiles.heightFor(input);
+		listTiles(input, tileTokens, prefillItems);
+	};
 	const upload = (buffer: GPUBuffer, data: ArrayBufferView, count: number) => {
 		if (count === 0) return;
 		const source = data as GPUAllowSharedBufferSource;
@@ -103,22 +144,31 @@ export function createAttentionWork(
 	};
 	return {
 		...buffers,
-		tileTokens,
+		fuses,
+		tileHeights: tiles.heights,
+		get isFused() {
+			return lists.fusedItems.count > 0;
+		},
+		get numFusedItems() {
+			return lists.fusedItems.count;
+		},
 		get numDecodeItems() {
-			return decodes.numItems;
+			return lists.decodeItems.count;
 		},
 		get numMerges() {
-			return decodes.numMerges;
+			return lists.decodeMerges.count;
 		},
 		get numPrefillItems() {
-			return tiles.numItems;
+			return lists.prefillItems.count;
+		},
+		get tileTokens() {
+			return tileTokens;
 		},
 		write(input) {
-			decodes.write(input);
-			tiles.write(input);
-			upload(buffers.decodeItems, decodes.items, 4 * decodes.numItems);
-			upload(buffers.decodeMerges, decodes.merges, 4 * decodes.numMerges);
-			upload(buffers.prefillItems, tiles.items, 4 * tiles.numItems);
+			for (const list of Object.values(lists)) list.count = 0;
+			fill(input);
+			for (const [name, { items, count }] of Object.entries(lists))
+				upload(buffers[name as keyof typeof lists], items, 4 * count);
 			const numBlocks = input.blockTableStart[input.numSeqs];
 			upload(buffers.blockTables, input.blockTables, numBlocks);
 		},
@@ -128,98 +178,25 @@ export function createAttentionWork(
 	};
 }
 
-const isDecode = ({ queryStart }: StepInput, s: number): boolean =>
-	queryStart[s + 1] - queryStart[s] === 1;
-
-/** Cached tokens of an item: what fills the device, within bounds, and never more items than there is room for. */
-export function chunkTokens(
-	cachedTokens: number,
-	numKvHeads: number,
-	{
-		workgroups,
-		fewestTokens,
-		mostTokens,
-	}: Omit<AttentionWorkOptions, "tileTokens">,
-): number {
-	const filling = Math.ceil((cachedTokens * numKvHeads) / workgroups);
-	const chunk = Math.min(mostTokens, Math.max(fewestTokens, filling));
-	return Math.max(chunk, Math.ceil(cachedTokens / EXTRA_ITEMS));
-}
-
-function decodeLists(
-	maxItems: number,
-	maxNumSeqs: number,
-	numKvHeads: number,
-	options: AttentionWorkOptions,
+/** Low tiles where there are few, so that they fill the device; tall ones, which read keys and values less often, where there are many. */
+function prefillTiles(
+	{ abilities }: Gpu,
+	layers: readonly Heads[],
+	{ tileTokens, tallWorkgroups }: AttentionWorkOptions,
 ) {
-	const items = new Uint32Array(4 * maxItems);
-	const merges = new Uint32Array(4 * maxNumSeqs);
-	const lists = { items, merges, numItems: 0, numMerges: 0, write };
-	function write(input: StepInput): void {
-		const { numSeqs, contextLens, queryStart, blockTableStart } = input;
-		lists.numItems = 0;
-		lists.numMerges = 0;
-		let cachedTokens = 0;
-		for (let s = 0; s < numSeqs; s++)
-			if (isDecode(input, s)) cachedTokens += contextLens[s];
-		const chunk = chunkTokens(cachedTokens, numKvHeads, options);
-		for (let s = 0; s < numSeqs; s++)
-			if (isDecode(input, s))
-				add(queryStart[s], blockTableStart[s], contextLens[s], chunk);
-	}
-	/** Items of equal size. */
-	function add(token: number, table: number, length: number, chunk: number) {
-		const parts = Math.ceil(length / chunk);
-		const size = Math.ceil(length / parts / GRAIN) * GRAIN;
-		const first = lists.numItems;
-		const flag = length <= size ? ALONE : 0;
-		for (let from = 0; from < length; from += size) {
-			const at = 4 * lists.numItems++;
-			items[at] = token | flag;
-			items[at + 1] = table;
-			items[at + 2] = from;
-			items[at + 3] = Math.min(length, from + size);
-		}
-		if (flag !== 0) return;
-		const at = 4 * lists.numMerges++;
-		merges[at] = token;
-		merges[at + 1] = first;
-		merges[at + 2] = lists.numItems - first;
-	}
-	return lists;
-}
-
-function prefillList(maxTiles: number, tileTokens: number) {
-	const unordered = new Uint32Array(4 * maxTiles);
-	const items = new Uint32Array(4 * maxTiles);
-	const order = new Float64Array(maxTiles);
-	const list = { items, numItems: 0, write };
-	function write(input: StepInput): void {
-		const { numSeqs, queryStart, blockTableStart, positions } = input;
-		list.numItems = 0;
-		for (let s = 0; s < numSeqs; s++) {
-			const end = queryStart[s + 1];
-			for (let t = queryStart[s]; t < end && !isDecode(input, s); ) {
-				const count = Math.min(tileTokens, end - t);
-				add(t, count, blockTableStart[s], positions[t]);
-				t += count;
-			}
-		}
-		sort();
-	}
-	function add(token: number, count: number, table: number, position: number) {
-		const tile = list.numItems++;
-		unordered.set([token, count, table, position], 4 * tile);
-		order[tile] = tile - (position + count) * maxTiles;
-	}
-	/** Longest work first, so that no long tile is left over at the end. */
-	function sort(): void {
-		const keys = order.subarray(0, list.numItems).sort();
-		for (let i = 0; i < keys.length; i++) {
-			const tile = keys[i] + Math.ceil(-keys[i] / maxTiles) * maxTiles;
-			for (let word = 0; word < 4; word++)
-				items[4 * i + word] = unordered[4 * tile + word];
-		}
-	}
-	return list;
+	const low = tileTokens ?? Math.min(...layers.map(tileTokensFor));
+	const tall = 2 * low;
+	const groups = Math.min(
+		...layers.map((heads) => heads.numHeads / tileHeads(heads)),
+	);
+	const hasTall =
+		tileTokens === null &&
+		layers.every((heads) => hasTallTiles(heads, abilities, low));
+	return {
+		heights: hasTall ? [low, tall] : [low],
+		heightFor(input: StepInput): number {
+			if (!hasTall) return low;
+			return countTiles(input, tall) * groups < tallWorkgroups ? low : tall;
+		},
+	};
 }

@@ -1,9 +1,9 @@
 /** The lists of a step's attention: every cached token of a decode in one item, every prefill token in one tile, room enough. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { chunkTokens } from "../../../src/backends/webgpu/attention-lists.ts";
 import {
 	type AttentionWork,
-	chunkTokens,
 	createAttentionWork,
 } from "../../../src/backends/webgpu/attention-work.ts";
 import type { Gpu } from "../../../src/backends/webgpu/device.ts";
@@ -126,6 +126,77 @@ test("a written step leaves nothing of the one before", async () => {
 	await checkDecodes(work, few);
 	assert.equal(work.numPrefillItems, 0);
 	work.destroy();
+});
+
+test("a step of few and short decodes is fused, where that may be", async () => {
+	const few: readonly Span[] = [
+		[1, 1],
+		[1, 17],
+		[1, 100],
+	];
+	const input = stepOf(few, BLOCK_SIZE, 5);
+	const works = (fuses: boolean | null, most: object) => {
+		const options = { fusedWorkgroups: 6, fusedTokens: 100, ...most, fuses };
+		const limits = limitsFor(input, BLOCK_SIZE);
+		const work = createAttentionWork(gpu, programOf(HEADS), limits, options);
+		work.write(input);
+		return work;
+	};
+	const work = works(true, {});
+	assert.ok(work.isFused);
+	assert.equal(work.numDecodeItems + work.numMerges + work.numPrefillItems, 0);
+	assert.deepEqual(
+		await rowsOf(work.fusedItems, work.numFusedItems),
+		few.map(([, length], t) => [
+			t,
+			input.blockTableStart[t],
+			length - 1,
+			input.slotMapping[t],
+		]),
+	);
+	const unfused = [
+		works(true, { fusedWorkgroups: 5 }),
+		works(true, { fusedTokens: 99 }),
+		works(null, {}),
+	];
+	for (const other of unfused) {
+		assert.ok(!other.isFused);
+		await checkDecodes(other, few);
+	}
+	work.write(stepOf([[2, 2]], BLOCK_SIZE, 5));
+	assert.ok(!work.isFused);
+	for (const made of [work, ...unfused]) made.destroy();
+});
+
+test("many prompt tokens have tall tiles, where there are such", async () => {
+	const able = { subgroupMatrix: true, workgroupBytes: 49152 };
+	const abilities = { ...gpu.abilities, ...able, maxInvocations: 1024 };
+	const heads = { numHeads: 16, numKvHeads: 8, headDim: 128 };
+	const prompts: readonly Span[] = [
+		[1, 9],
+		[130, 200],
+		[64, 64],
+	];
+	const input = stepOf(prompts, BLOCK_SIZE, 5);
+	const limits = limitsFor(input, BLOCK_SIZE);
+	// 64 tokens a tile: three tiles and one, eight groups of heads each.
+	for (const [tallWorkgroups, tileTokens] of [
+		[32, 64],
+		[33, 32],
+	]) {
+		const work = createAttentionWork(
+			{ ...gpu, abilities },
+			programOf(heads),
+			limits,
+			{ tallWorkgroups },
+		);
+		assert.deepEqual(work.tileHeights, [32, 64]);
+		work.write(input);
+		assert.equal(work.tileTokens, tileTokens);
+		await checkTiles(work, prompts);
+		await checkDecodes(work, prompts);
+		work.destroy();
+	}
 });
 
 test("there is never more than a sequence's own item and 1,024 besides", () => {

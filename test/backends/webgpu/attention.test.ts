@@ -88,7 +88,7 @@ function kernelsOf(
 	{ work }: AttentionScene,
 	abilities: Gpu["abilities"],
 ): [Kernel, Grid][] {
-	const all = attentionKernels(abilities, options, work.tileTokens, {
+	const all = attentionKernels(abilities, options, work.tileHeights, {
 		matrix: null,
 	});
 	return all.flatMap(({ kernel, grid }) => {

@@ -42,6 +42,8 @@ export interface MatrixShape extends MatrixPrefillTuning {
 export const LANES = 32;
 export const SIDE = 16;
 const DEFAULTS: MatrixPrefillTuning = { keys: 32, blocks: 1, prefetch: false };
+/** Of a tile of twice the tokens: as many subgroups, each with more to do between barriers. */
+export const TALL_TILE: Partial<MatrixPrefillTuning> = { blocks: 2 };
 const LARGEST_HEAD = 256;
 /** A matrix of f32, alone and with its rows in different banks. */
 const RESULT_VECTORS = 64;

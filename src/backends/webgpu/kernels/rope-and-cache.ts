@@ -4,23 +4,20 @@
  */
 import type { Heads } from "../../program.ts";
 import type { Abilities } from "../device.ts";
-import type { Binding, Kernel } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
 import { type Storage, stride8 } from "../layout.ts";
 import { HALVES } from "../wgsl.ts";
+import { ATTENTION_MAIN, headAccess, rowStrides } from "./attention-text.ts";
 import {
-	ATTENTION_MAIN,
-	f32,
-	headAccess,
-	rowStrides,
-} from "./attention-text.ts";
+	type RopeOptions,
+	ropeBindings,
+	turnFunction,
+	turnText,
+	weightText,
+} from "./rope-text.ts";
 
-export interface RopeAndCacheOptions {
+export interface RopeAndCacheOptions extends RopeOptions {
 	readonly heads: Heads;
-	/** Elements of a head that turn, the first ones: 2 · inverseFrequencies.length ≤ headDim. */
-	readonly ropeDims: number;
-	/** null: no norm, and no binding of that name. */
-	readonly qNormEps: number | null;
-	readonly kNormEps: number | null;
 	readonly blockSize: number;
 	/** Of qkv. */
 	readonly storage: Storage;
@@ -54,24 +51,19 @@ export function ropeAndCache(
 		maxInvocations,
 	);
 	const qkv = headAccess("qkv", storage, headDim);
-	const wideTable = ropeDims % 8 === 0;
-	const norm = (name: string, eps: number | null): Binding[] =>
-		eps === null ? [] : [[name, "read", "array<vec4<f32>>"]];
 	return {
 		label: `rope_and_cache_${storage}_${numHeads}x${numKvHeads}x${headDim}_rope${ropeDims}_block${blockSize}_eps${qNormEps},${kNormEps}_${threads}`,
 		bindings: [
 			["qkv", "write", qkv.type],
 			["tokens", "read", "array<vec4<u32>>"],
-			["ropeTable", "read", `array<vec${wideTable ? 4 : 2}<f32>>`],
-			...norm("qNorm", qNormEps),
-			...norm("kNorm", kNormEps),
+			...ropeBindings(options),
 			["keys", "write", "array<vec2<u32>>"],
 			["values", "write", "array<vec2<u32>>"],
 		],
 		code: `${HALVES}${qkv.load}${qkv.store}
 var<workgroup> rows: array<vec4<f32>, ${threads}>;
 var<workgroup> squares: array<f32, ${threads}>;
-${wideTable ? turnFours(ropeDims) : turnOnes(ropeDims)}
+${turnFunction(ropeDims)}
 ${ATTENTION_MAIN(threads)}
   let token = group.x;
   let d = thread % ${fours}u * 4u;
@@ -84,16 +76,11 @@ ${ATTENTION_MAIN(threads)}
   var x = vec4<f32>();
   if (head < ${allHeads}u) { x = load_qkv(start, d); }
   squares[thread] = dot(x, x);
-${qNormEps === null ? "" : "  if (isQuery) { x *= qNorm[d / 4u]; }"}
-${kNormEps === null ? "" : "  if (isKey) { x *= kNorm[d / 4u]; }"}
+${weightText(options)}
   rows[thread] = x;
   workgroupBarrier();
   if (head >= ${allHeads}u) { return; }
-  var scale = 1.0;
-${qNormEps === null ? "" : normScale("isQuery", fours, headDim, qNormEps)}
-${kNormEps === null ? "" : normScale("isKey", fours, headDim, kNormEps)}
-  if ((isQuery || isKey) && d < ${ropeDims}u) { x = turn(x, row, d, place.y); }
-  x *= scale;
+${turnText(options, headDim, fours, "place.y")}
   if (isQuery) {
     store_qkv(start, d, x);
     return;
@@ -104,49 +91,6 @@ ${kNormEps === null ? "" : normScale("isKey", fours, headDim, kNormEps)}
   if (isKey) { keys[at] = toHalves4(x); } else { values[at] = toHalves4(x); }
 }`,
 	};
-}
-
-/** Norm and turning are both linear: what is turned may be scaled afterwards. */
-const normScale = (
-	which: string,
-	fours: number,
-	headDim: number,
-	eps: number,
-): string => `
-  if (${which}) {
-    var sum = 0.0;
-    for (var i = 0u; i < ${fours}u; i++) { sum += squares[row + i]; }
-    scale = 1.0 / sqrt(sum / ${headDim}.0 + ${f32(eps)});
-  }`;
-
-/** Halves of a multiple of four: the pairs of four elements are four elements too. */
-function turnFours(ropeDims: number): string {
-	const half = ropeDims / 2;
-	return `
-fn turn(x: vec4<f32>, row: u32, d: u32, position: u32) -> vec4<f32> {
-  let isLow = d < ${half}u;
-  let pair = select(d - ${half}u, d + ${half}u, isLow);
-  let at = (position * ${half}u + min(d, pair)) / 2u;
-  let a = ropeTable[at];
-  let b = ropeTable[at + 1u];
-  let sine = vec4<f32>(a.yw, b.yw) * select(1.0, -1.0, isLow);
-  return x * vec4<f32>(a.xz, b.xz) + rows[row + pair / 4u] * sine;
-}`;
-}
-
-function turnOnes(ropeDims: number): string {
-	const half = ropeDims / 2;
-	return `
-fn turnOne(x: f32, row: u32, d: u32, position: u32) -> f32 {
-  if (d >= ${ropeDims}u) { return x; }
-  let isLow = d < ${half}u;
-  let pair = select(d - ${half}u, d + ${half}u, isLow);
-  let angle = ropeTable[position * ${half}u + min(d, pair)];
-  return x * angle.x + rows[row + pair / 4u][pair % 4u] * angle.y * select(1.0, -1.0, isLow);
-}
-fn turn(x: vec4<f32>, row: u32, d: u32, position: u32) -> vec4<f32> {
-  return vec4<f32>(turnOne(x.x, row, d, position), turnOne(x.y, row, d + 1u, position), turnOne(x.z, row, d + 2u, position), turnOne(x.w, row, d + 3u, position));
-}`;
 }
 
 export function ropeAndCacheGrid(

@@ -1,0 +1,229 @@
+/**
+ * The ops ropeAndCache and attention of one token in one dispatch, for few sequences: what the device waits for between dependent
+ * dispatches is then longer than the work itself. A workgroup has all cached tokens of a sequence, for one KV head: see
+ * attention-rows.ts for how they are shared out.
+ *
+ * The first rows are asked for before anything is known of the token, and each next round of keys and values as soon as the
+ * registers of the last one are free. The token itself never comes from the cache, but is rounded as if it did.
+ */
+import type { Heads } from "../../program.ts";
+import type { Abilities } from "../device.ts";
+import type { Kernel } from "../kernel.ts";
+import { stride8 } from "../layout.ts";
+import { HALVES, pack4, unpack4 } from "../wgsl.ts";
+import {
+	blocksText,
+	eachHead,
+	eachPiece,
+	headText,
+	loadText,
+	mergeRoom,
+	mergeText,
+	oneRowText,
+	outputsText,
+	type RowShape,
+	type RowTuning,
+	rowLabel,
+	rowShape,
+	rowsText,
+	scoresText,
+	sumsText,
+} from "./attention-rows.ts";
+import {
+	ATTENTION_MAIN,
+	type AttentionOptions,
+	attentionLabel,
+	cacheRow,
+	headAccess,
+	rowStrides,
+	scoreText,
+} from "./attention-text.ts";
+import { subgroupLines } from "./reduce.ts";
+import {
+	type RopeOptions,
+	ropeBindings,
+	turnFunction,
+	turnText,
+	weightText,
+} from "./rope-text.ts";
+
+export interface DecodeFusedOptions extends AttentionOptions, RopeOptions {}
+
+/** Half of the registers of a multiprocessor are left to the rows in flight. */
+const THREADS = 512;
+
+/** null where workgroup memory has no room. */
+export function fusedShape(
+	heads: Heads,
+	abilities: Abilities,
+	tuning: Partial<RowTuning> = {},
+): RowShape | null {
+	const fours = stride8(heads.headDim) / 4;
+	const bytes = (together: number) => (together + 2) * fours * (16 + 16 + 4);
+	const shape = rowShape(heads, abilities, THREADS, bytes, tuning);
+	return shape.bytes <= abilities.workgroupBytes ? shape : null;
+}
+
+/** Dispatch (numFusedItems, this). */
+export const fusedGroupsPerItem = (
+	{ heads }: AttentionOptions,
+	{ headTiles }: RowShape,
+): number => heads.numKvHeads * headTiles;
+
+/**
+ * For every item of attention-work.ts's fusedItems and query head h: the row output[token][h], with q and k normed and turned, and k and
+ * v written to the cache, as `ropeAndCache` does; qkv stays. Scores and sums in f32.
+ * bindings: qkv: `storage`, ropeTable, (qNorm), (kNorm), keys, values, blockTables, fusedItems, output: `storage`.
+ * Leaves the row's padding as it is. Grid: (numFusedItems, `fusedGroupsPerItem`).
+ */
+export function attentionDecodeFused(
+	options: DecodeFusedOptions,
+	abilities: Abilities,
+	tuning: Partial<RowTuning> = {},
+): Kernel {
+	const { heads, storage, ropeDims, qNormEps, kNormEps } = options;
+	const label = attentionLabel("attention_decode_fused", options);
+	const shape = fusedShape(heads, abilities, tuning);
+	if (shape === null) throw new Error(`${label}: no room on this device`);
+	const { threads, step } = shape;
+	const qkv = headAccess("qkv", storage, heads.headDim);
+	const output = headAccess("output", storage, heads.headDim);
+	const numFours = (shape.heads + 2) * shape.fours;
+	return {
+		label: `${label}_rope${ropeDims}_eps${qNormEps},${kNormEps}_${rowLabel(shape)}`,
+		bindings: [
+			["qkv", "read", qkv.type],
+			...ropeBindings(options),
+			["keys", "write", "array<vec4<u32>>"],
+			["values", "write", "array<vec4<u32>>"],
+			["blockTables", "read", "array<u32>"],
+			["fusedItems", "read", "array<vec4<u32>>"],
+			["output", "write", output.type],
+		],
+		code: `${subgroupLines(abilities.subgroupSize)}${HALVES}${qkv.load}${output.store}${cacheRow(options)}
+var<workgroup> rows: array<vec4<f32>, ${numFours}>;
+var<workgroup> squares: array<f32, ${numFours}>;
+var<workgroup> turned: array<vec4<f32>, ${numFours}>;
+${mergeRoom(shape)}
+${turnFunction(ropeDims)}
+${ATTENTION_MAIN(threads)}
+${beginText(options, shape)}
+${blocksText(options, shape, "first", "var ")}
+${readTokenText(options, shape)}
+${rowsText(shape, "first", "var ")}
+${loadText(shape, "keys", "var ")}
+${loadText(shape, "values", "var ")}
+${blocksText(options, shape, `first + ${step}u`, "")}
+  workgroupBarrier();
+${turnTokenText(options, shape)}
+  workgroupBarrier();
+${cacheTokenText(options, shape)}
+${queriesText(shape)}
+${oneRowText(options, shape, "slot == 0u")}
+  for (var base = first; base < end; base += ${step}u) {
+    let next = base + ${step}u;
+${scoresText(options, shape)}
+    if (next < end) {
+${rowsText(shape, "next", "")}
+${loadText(shape, "keys", "")}
+${blocksText(options, shape, `next + ${step}u`, "")}
+    }
+${sumsText(shape)}
+    if (next < end) {
+${loadText(shape, "values", "")}
+    }
+  }
+${mergeText(shape)}
+${outputsText(options, shape, `    store_output(item.x * ${rowStrides(heads).output}u + head * ${heads.headDim}u, four * 4u, x / sum);`)}
+}`,
+	};
+}
+
+/** Position 0 has no rows: one that is there is asked for all the same, and not looked at. */
+function beginText(
+	{ slidingWindow }: AttentionOptions,
+	{ headTiles, heads, lanes }: RowShape,
+): string {
+	const window = `u32(max(0, i32(item.z) - ${(slidingWindow ?? 1) - 1}))`;
+	return `  let item = fusedItems[group.x];
+  let kvHead = group.y / ${headTiles}u;
+  let groupHead = group.y % ${headTiles}u * ${heads}u;
+  let lane = thread % ${lanes}u;
+  let slot = thread / ${lanes}u;
+  let first = ${slidingWindow === null ? "0u" : window};
+  let end = item.z;
+  let last = max(end, 1u) - 1u;`;
+}
+
+/** Runs `text` for every four elements i of the token's heads: the tile's queries, then the key, then the value. */
+const eachFour = ({ heads, fours, threads }: RowShape, text: string): string =>
+	`  for (var i = thread; i < ${(heads + 2) * fours}u; i += ${threads}u) {
+    let isQuery = i < ${heads * fours}u;
+    let isKey = !isQuery && i < ${(heads + 1) * fours}u;
+    let d = i % ${fours}u * 4u;
+${text}
+  }`;
+
+function readTokenText(options: DecodeFusedOptions, shape: RowShape): string {
+	const { numHeads, numKvHeads, headDim } = options.heads;
+	const { fours } = shape;
+	return eachFour(
+		shape,
+		`    let kv = select(${numHeads + numKvHeads}u, ${numHeads}u, isKey) + kvHead;
+    let head = select(kv, ${headText(options.heads, `i / ${fours}`)}, isQuery);
+    var x = load_qkv(item.x * ${rowStrides(options.heads).qkv}u + head * ${headDim}u, d);
+    squares[i] = dot(x, x);
+${weightText(options)}
+    rows[i] = x;`,
+	);
+}
+
+/** Rounded as the buffers round them that the ops pass them through. */
+function turnTokenText(options: DecodeFusedOptions, shape: RowShape): string {
+	const { heads, storage } = options;
+	const { fours } = shape;
+	const { factor } = scoreText(options);
+	return eachFour(
+		shape,
+		`    let row = i - i % ${fours}u;
+    var x = rows[i];
+${turnText(options, heads.headDim, fours, "item.z")}
+    if (isQuery) {
+      turned[i] = ${unpack4(storage, pack4(storage, "x"))} * ${factor};
+    } else {
+      turned[i] = halves4(toHalves4(x));
+    }`,
+	);
+}
+
+/** Nobody reads the token's own row, so it may be written at any time; the first tile of heads does. */
+function cacheTokenText(
+	{ blockSize }: AttentionOptions,
+	{ heads, fours, threads }: RowShape,
+): string {
+	const packed = (head: number) =>
+		[0, 1]
+			.map((half) => `toHalves4(turned[${head * fours + half}u + 2u * i])`)
+			.join(", ");
+	return `  if (groupHead == 0u) {
+    let own = cacheRow(item.w / ${blockSize}u, kvHead, item.w);
+    for (var i = thread; i < ${fours / 2}u; i += ${threads}u) {
+      keys[own + i] = vec4<u32>(${packed(heads)});
+      values[own + i] = vec4<u32>(${packed(heads + 1)});
+    }
+  }`;
+}
+
+/** The thread's part of the queries, and of the token's own row. */
+function queriesText(shape: RowShape): string {
+	const { heads, fours, lanes } = shape;
+	const part = (name: string, head: number) =>
+		eachPiece(shape, (p) => {
+			const at = `${head * fours + 2 * p * lanes}u + 2u * lane`;
+			return `  let ${name}_${p}a = turned[${at}];
+  let ${name}_${p}b = turned[${at} + 1u];`;
+		});
+	return `${eachHead(shape, (g) => part(`q${g}`, g))}
+${part("key", heads)}
+${part("value", heads + 1)}`;
+}
