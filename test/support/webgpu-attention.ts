@@ -85,7 +85,6 @@ export function attentionScene(
 			tokens: bufferOf(gpu, tokens),
 			output: bufferOf(gpu, new Float32Array(T * outputWidth).fill(NaN)),
 			blockTables: work.blockTables,
-			fusedItems: work.fusedItems,
 			decodeItems: work.decodeItems,
 			decodeMerges: work.decodeMerges,
 			prefillItems: work.prefillItems,

@@ -53,7 +53,6 @@ export interface AttentionBuffers {
 	readonly qNorm: GPUBuffer;
 	readonly kNorm: GPUBuffer;
 	/** The rest are AttentionWork's. */
-	readonly fusedItems: GPUBuffer;
 	readonly decodeItems: GPUBuffer;
 	readonly decodeMerges: GPUBuffer;
 	readonly prefillItems: GPUBuffer;

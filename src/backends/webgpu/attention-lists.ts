@@ -92,13 +92,14 @@ export function isShortDecodes(
 	return true;
 }
 
-/** fusedItems, of a step of decodes alone. */
+/** The items of a step of decodes alone; block tables begin behind them. */
 export function listFused(input: StepInput, items: ItemList): void {
 	const { numSeqs, queryStart, blockTableStart, positions, slotMapping } =
 		input;
+	const tables = 4 * numSeqs;
 	for (let s = 0; s < numSeqs; s++) {
 		const t = queryStart[s];
-		push(items, t, blockTableStart[s], positions[t], slotMapping[t]);
+		push(items, t, tables + blockTableStart[s], positions[t], slotMapping[t]);
 	}
 }
 

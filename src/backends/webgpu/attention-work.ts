@@ -3,15 +3,16 @@
  * tokens of each decode, tiles of the prefill chunks' queries. All layers share them. Knows no kernel's text. After the plan() of
  * FlashInfer (Ye et al. 2025).
  *
- * A step of few and short decodes alone is fused: it has fusedItems and none of the others, and no ropeAndCache.
+ * A step of few and short decodes alone is fused: it has fused items and none of the others, and no ropeAndCache. They lie before its
+ * block tables, since a kernel may bind no more than eight buffers everywhere.
  *
- * fusedItems     vec4<u32> [numFusedItems]: token, block-table start, position, slot.
  * decodeItems    vec4<u32> [numDecodeItems]: token, block-table start, first position, end. The items of a token lie together. Bit 31
  *                of the token (ALONE): it has this item only, whose output is final.
  * decodeMerges   vec4<u32> [numMerges]: token, first item, number of items, 0: the tokens of more than one item.
  * prefillItems   vec4<u32> [numPrefillItems]: first token, number of tokens (≤ tileTokens), block-table start, position of the first
  *                token. Those that see most come first.
- * blockTables    u32: the step's, as they came.
+ * blockTables    u32: the step's, as they came. Of a fused step: token, block-table start (counted from here), position and slot of
+ *                each of its numFusedItems, then the tables.
  * partials       vec4<f32> [decode item][query head][stride8(headDim) / 4 + 1]: Σ 2^(score − max) · v, then (max, Σ 2^(score − max), 0, 0).
  */
 import type { Limits, StepInput } from "../backend.ts";
@@ -35,7 +36,6 @@ import {
 } from "./kernels/attention-text.ts";
 
 export interface AttentionWork {
-	readonly fusedItems: GPUBuffer;
 	readonly decodeItems: GPUBuffer;
 	readonly decodeMerges: GPUBuffer;
 	readonly prefillItems: GPUBuffer;
@@ -108,15 +108,14 @@ export function createAttentionWork(
 			usage: USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC,
 		});
 	const buffers = {
-		fusedItems: create("fused items", maxNumSeqs, 16),
 		decodeItems: create("decode items", maxItems, 16),
 		decodeMerges: create("decode merges", maxNumSeqs, 16),
 		prefillItems: create("prefill items", maxTiles, 16),
-		blockTables: create("block tables", maxBlocks, 4),
+		blockTables: create("block tables", 4 * maxNumSeqs + maxBlocks, 4),
 		partials: create("partial outputs", maxItems * partialRow, 16),
 	};
+	const fusedItems = createList(maxNumSeqs);
 	const lists = {
-		fusedItems: createList(maxNumSeqs),
 		decodeItems: createList(maxItems),
 		decodeMerges: createList(maxNumSeqs),
 		prefillItems: createList(maxTiles),
@@ -128,29 +127,36 @@ export function createAttentionWork(
 		input.numSeqs * numKvHeads <= options.fusedWorkgroups &&
 		isShortDecodes(input, options.fusedTokens);
 	const fill = (input: StepInput): void => {
-		const { fusedItems, decodeItems, decodeMerges, prefillItems } = lists;
+		fusedItems.count = 0;
+		for (const list of Object.values(lists)) list.count = 0;
 		if (isFused(input)) {
 			listFused(input, fusedItems);
 			return;
 		}
+		const { decodeItems, decodeMerges, prefillItems } = lists;
 		listDecodes(input, numKvHeads, options, decodeItems, decodeMerges);
 		tileTokens = tiles.heightFor(input);
 		listTiles(input, tileTokens, prefillItems);
 	};
-	const upload = (buffer: GPUBuffer, data: ArrayBufferView, count: number) => {
+	const upload = (
+		buffer: GPUBuffer,
+		data: ArrayBufferView,
+		count: number,
+		at = 0,
+	) => {
 		if (count === 0) return;
 		const source = data as GPUAllowSharedBufferSource;
-		gpu.device.queue.writeBuffer(buffer, 0, source, 0, count);
+		gpu.device.queue.writeBuffer(buffer, 4 * at, source, 0, count);
 	};
 	return {
 		...buffers,
 		fuses,
 		tileHeights: tiles.heights,
 		get isFused() {
-			return lists.fusedItems.count > 0;
+			return fusedItems.count > 0;
 		},
 		get numFusedItems() {
-			return lists.fusedItems.count;
+			return fusedItems.count;
 		},
 		get numDecodeItems() {
 			return lists.decodeItems.count;
@@ -165,12 +171,13 @@ export function createAttentionWork(
 			return tileTokens;
 		},
 		write(input) {
-			for (const list of Object.values(lists)) list.count = 0;
 			fill(input);
 			for (const [name, { items, count }] of Object.entries(lists))
 				upload(buffers[name as keyof typeof lists], items, 4 * count);
 			const numBlocks = input.blockTableStart[input.numSeqs];
-			upload(buffers.blockTables, input.blockTables, numBlocks);
+			const before = 4 * fusedItems.count;
+			upload(buffers.blockTables, fusedItems.items, before);
+			upload(buffers.blockTables, input.blockTables, numBlocks, before);
 		},
 		destroy() {
 			for (const buffer of Object.values(buffers)) buffer.destroy();

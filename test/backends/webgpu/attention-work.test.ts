@@ -146,13 +146,18 @@ test("a step of few and short decodes is fused, where that may be", async () => 
 	assert.ok(work.isFused);
 	assert.equal(work.numDecodeItems + work.numMerges + work.numPrefillItems, 0);
 	assert.deepEqual(
-		await rowsOf(work.fusedItems, work.numFusedItems),
+		await rowsOf(work.blockTables, work.numFusedItems),
 		few.map(([, length], t) => [
 			t,
-			input.blockTableStart[t],
+			4 * few.length + input.blockTableStart[t],
 			length - 1,
 			input.slotMapping[t],
 		]),
+	);
+	const words = new Uint32Array(await readBack(gpu, work.blockTables));
+	assert.deepEqual(
+		[...words.subarray(4 * few.length)].slice(0, input.blockTables.length),
+		[...input.blockTables],
 	);
 	const unfused = [
 		works(true, { fusedWorkgroups: 5 }),

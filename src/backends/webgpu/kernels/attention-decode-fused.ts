@@ -71,9 +71,9 @@ export const fusedGroupsPerItem = (
 ): number => heads.numKvHeads * headTiles;
 
 /**
- * For every item of attention-work.ts's fusedItems and query head h: the row output[token][h], with q and k normed and turned, and k and
+ * For every fused item of attention-work.ts and query head h: the row output[token][h], with q and k normed and turned, and k and
  * v written to the cache, as `ropeAndCache` does; qkv stays. Scores and sums in f32.
- * bindings: qkv: `storage`, ropeTable, (qNorm), (kNorm), keys, values, blockTables, fusedItems, output: `storage`.
+ * bindings: qkv: `storage`, ropeTable, (qNorm), (kNorm), keys, values, blockTables, output: `storage`.
  * Leaves the row's padding as it is. Grid: (numFusedItems, `fusedGroupsPerItem`).
  */
 export function attentionDecodeFused(
@@ -97,7 +97,6 @@ export function attentionDecodeFused(
 			["keys", "write", "array<vec4<u32>>"],
 			["values", "write", "array<vec4<u32>>"],
 			["blockTables", "read", "array<u32>"],
-			["fusedItems", "read", "array<vec4<u32>>"],
 			["output", "write", output.type],
 		],
 		code: `${subgroupLines(abilities.subgroupSize)}${HALVES}${qkv.load}${output.store}${cacheRow(options)}
@@ -145,7 +144,8 @@ function beginText(
 	{ headTiles, heads, lanes }: RowShape,
 ): string {
 	const window = `u32(max(0, i32(item.z) - ${(slidingWindow ?? 1) - 1}))`;
-	return `  let item = fusedItems[group.x];
+	return `  let at = 4u * group.x;
+  let item = vec4<u32>(blockTables[at], blockTables[at + 1u], blockTables[at + 2u], blockTables[at + 3u]);
   let kvHead = group.y / ${headTiles}u;
   let groupHead = group.y % ${headTiles}u * ${heads}u;
   let lane = thread % ${lanes}u;
