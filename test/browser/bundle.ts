@@ -1,14 +1,20 @@
-/** Bundles the test's entry and the cpu backend's worker as an application would. A `node:` module within reach is an error. */
+/** Bundles scripts for a page, and the cpu backend's worker, as an application would. A `node:` module within reach is an error. */
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
-/** Contents by file name: entry.js, worker.js, and the chunks both import. */
-export async function bundle(): Promise<ReadonlyMap<string, Uint8Array>> {
+/**
+ * `script`: a file beside this one. Contents by file name: SCRIPT.html, which runs SCRIPT.js; that; worker.js; the chunks they
+ * import.
+ */
+export async function bundle(
+	script: string,
+	alias: Readonly<Record<string, string>> = {},
+): Promise<ReadonlyMap<string, Uint8Array | string>> {
 	const { outputFiles } = await build({
 		entryPoints: {
-			entry: pathOf("./entry.ts"),
+			[script]: pathOf(`./${script}.ts`),
 			worker: pathOf("../../src/backends/cpu/worker.ts"),
 		},
 		bundle: true,
@@ -19,11 +25,18 @@ export async function bundle(): Promise<ReadonlyMap<string, Uint8Array>> {
 		outdir: "/",
 		write: false,
 		logLevel: "silent",
+		alias: Object.fromEntries(
+			Object.entries(alias).map(([module, name]) => [module, pathOf(name)]),
+		),
 	});
-	return new Map(
+	const files = new Map<string, Uint8Array | string>(
 		outputFiles.map(({ path, contents }) => [
 			path.replace(/^.*[\\/]/, ""),
 			contents,
 		]),
+	);
+	return files.set(
+		`${script}.html`,
+		`<!doctype html><title>nano-vllm</title><script type="module" src="${script}.js"></script>`,
 	);
 }

@@ -10,11 +10,9 @@ import { LLM } from "../../src/index.ts";
 import { bundle } from "./bundle.ts";
 import { launchChromium } from "./chromium.ts";
 import type { Answer, Job, Report } from "./entry.ts";
-import { serve } from "./server.ts";
+import { browserOrReason, callOnPage } from "./page.ts";
 
 const modelFolder = fileURLToPath(new URL("../../demo-model", import.meta.url));
-const PAGE =
-	'<!doctype html><title>nano-vllm</title><script type="module" src="entry.js"></script>';
 const THREADS = 2;
 const MAX_TOKENS = 48;
 const PROMPTS = [
@@ -23,10 +21,7 @@ const PROMPTS = [
 	"The sum of 17 and 25 is",
 ];
 
-const browser = await launchChromium().catch((error: Error) => {
-	if (process.env.CI) throw error;
-	return error.message.split("\n", 3).join(" ");
-});
+const browser = await browserOrReason(launchChromium);
 const skip = typeof browser === "string" && `no browser: ${browser}`;
 
 let files: ReadonlyMap<string, Uint8Array | string>;
@@ -34,10 +29,7 @@ let expected: readonly Answer[];
 
 before(async () => {
 	if (skip) return;
-	files = new Map<string, Uint8Array | string>(await bundle()).set(
-		"index.html",
-		PAGE,
-	);
+	files = await bundle("entry");
 	await using llm = await LLM.load(modelFolder, { device: "cpu" });
 	const params = { temperature: 0, maxTokens: MAX_TOKENS };
 	const outputs = await llm.generate(PROMPTS, params);
@@ -50,38 +42,21 @@ after(async () => {
 	if (typeof browser !== "string") await browser.close();
 });
 
-async function report(
-	where: "runOnPage" | "runInWorker",
+function report(
+	name: "runOnPage" | "runInWorker",
 	isolated: boolean,
 ): Promise<Report> {
-	const site = await serve({ files, modelFolder, isolated });
-	const page = await (browser as Browser).newPage();
-	const complaints: string[] = [];
-	page.on("pageerror", (error) => complaints.push(String(error)));
-	try {
-		await page.goto(`${site.origin}/index.html`);
-		const job: Job = {
-			modelUrl: `${site.origin}/model`,
+	return callOnPage<Report>(browser as Browser, {
+		site: { files, folders: { model: modelFolder }, isolated },
+		script: "entry",
+		name,
+		job: (origin): Job => ({
+			modelUrl: `${origin}/model`,
 			prompts: PROMPTS,
 			maxTokens: MAX_TOKENS,
-			threads: THREADS,
-		};
-		const result = await page.evaluate(
-			([name, it]) =>
-				(
-					globalThis as unknown as Record<string, (job: Job) => Promise<Report>>
-				)[name](it),
-			[where, job] as const,
-		);
-		assert.deepEqual(complaints, []);
-		for (let i = 0; page.workers().length > 0 && i < 100; i++)
-			await page.waitForTimeout(50);
-		assert.deepEqual(page.workers(), [], "no worker outlives its model");
-		return result;
-	} finally {
-		await page.close();
-		await site.close();
-	}
+			load: { device: "cpu", threads: THREADS },
+		}),
+	});
 }
 
 for (const isolated of [true, false])
@@ -91,6 +66,7 @@ for (const isolated of [true, false])
 		test(name, { skip, timeout: 60_000 }, async (t) => {
 			const it = await report(where, isolated);
 			assert.equal(it.isolated, isolated);
+			assert.equal(it.device, "cpu");
 			assert.deepEqual(it.batched, expected);
 			const { numDeltas, ...streamed } = it.streamed;
 			assert.deepEqual(streamed, expected[0]);

@@ -2,17 +2,19 @@
  * The side of the browser: runs a job with the library as a user imports it, on the page or in a worker, and tells what it saw.
  * Knows nothing of what is right. Bundled by bundle.ts.
  */
-import { LLM, NanoVllmError } from "../../src/index.ts";
+import { LLM, type LoadOptions, NanoVllmError } from "../../src/index.ts";
 
 export interface Job {
 	readonly modelUrl: string;
 	readonly prompts: readonly string[];
 	readonly maxTokens: number;
-	readonly threads: number;
+	readonly load: LoadOptions;
 }
 
 export interface Report {
 	readonly isolated: boolean;
+	/** What the model ran on. */
+	readonly device: LLM["device"];
 	readonly userAgent: string;
 	/** Code of the error a model that is not there gives. */
 	readonly missing: string;
@@ -53,8 +55,7 @@ class CountedWorker extends Worker {
 
 async function run(job: Job): Promise<Report> {
 	globalThis.Worker = CountedWorker;
-	const { modelUrl, prompts, threads } = job;
-	const options = { device: "cpu", threads } as const;
+	const { modelUrl, prompts, load: options } = job;
 	const greedy = { temperature: 0, maxTokens: job.maxTokens };
 
 	const missing = await failure(() => LLM.load(`${modelUrl}-absent`, options));
@@ -84,6 +85,7 @@ async function run(job: Job): Promise<Report> {
 
 	return {
 		isolated: crossOriginIsolated,
+		device: llm.device,
 		userAgent: navigator.userAgent,
 		missing,
 		abortedLoad,

@@ -1,4 +1,4 @@
-/** A web server for one test: some files from memory, a folder with range requests, cross-origin isolation or not. */
+/** A web server for one test: some files from memory, folders with range requests, cross-origin isolation or not. */
 import { type FileHandle, open } from "node:fs/promises";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,8 +7,8 @@ import { basename } from "node:path/posix";
 export interface Site {
 	/** By name, at the root. */
 	readonly files: ReadonlyMap<string, Uint8Array | string>;
-	/** Served as /model/. */
-	readonly modelFolder: string;
+	/** By the name they are served under. */
+	readonly folders: Readonly<Record<string, string>>;
 	/** Whether pages may share memory among threads. */
 	readonly isolated: boolean;
 }
@@ -38,9 +38,11 @@ export async function serve(
 			for (const [key, value] of Object.entries(ISOLATION))
 				response.setHeader(key, value);
 		const content = site.files.get(name);
+		const [, first, ...rest] = pathname.split("/");
+		const folder = site.folders[first];
 		if (pathname === `/${name}` && content !== undefined) response.end(content);
-		else if (pathname === `/model/${name}`)
-			await sendFile(`${site.modelFolder}/${name}`, headers.range, response);
+		else if (folder !== undefined)
+			await sendFile([folder, ...rest].join("/"), headers.range, response);
 		else response.writeHead(404).end();
 	});
 	await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));

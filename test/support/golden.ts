@@ -5,20 +5,11 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { RequestOutput, TokenLogprob } from "../../src/engine/output.ts";
 import { LLM, type LoadOptions } from "../../src/llm.ts";
+import { GOLDEN_LOAD, type GoldenCase, worstScore } from "./golden-case.ts";
 
-interface GoldenCase {
-	readonly promptTokenIds: number[];
-	readonly outputTokenIds: number[];
-	readonly outputLogprobs: { logprob: number; top: [number, number][] }[];
-	readonly promptLogprobs: (null | {
-		tokenId: number;
-		logprob: number;
-		rank: number;
-		top: [number, number][];
-	})[];
-}
-
-const FOLDER = fileURLToPath(new URL("../golden/qwen3", import.meta.url));
+export const GOLDEN_FOLDER = fileURLToPath(
+	new URL("../golden/qwen3", import.meta.url),
+);
 
 export interface GoldenOptions {
 	/** Largest difference of a logprob. The order of tokens must be met exactly whatever this is. */
@@ -31,17 +22,15 @@ export function goldenTests(
 	device: NonNullable<LoadOptions["device"]>,
 	{ tolerance, load = {} }: GoldenOptions,
 ): void {
-	for (const name of readdirSync(FOLDER)) {
-		const folder = `${FOLDER}/${name}`;
+	for (const name of readdirSync(GOLDEN_FOLDER)) {
+		const folder = `${GOLDEN_FOLDER}/${name}`;
 		const { cases } = JSON.parse(
 			readFileSync(`${folder}/golden.json`, "utf8"),
 		) as { cases: GoldenCase[] };
 		const open = (options: LoadOptions = {}) =>
 			LLM.load(folder, {
 				device,
-				skipTokenizerInit: true,
-				maxLogprobs: 20,
-				maxModelLen: 256,
+				...GOLDEN_LOAD,
 				...load,
 				...options,
 			});
@@ -72,16 +61,13 @@ export function goldenTests(
 	}
 }
 
-/**
- * Registers a test per checkpoint: prompt and golden output together are scored, so that a device which rounds more, and so may
- * choose another of two nearly equal tokens, is still held to every logprob. Logprobs of the five best are compared by place.
- */
+/** Registers a test per checkpoint: prompt and golden output together are scored. See `worstScore`. */
 export function goldenScores(
 	device: NonNullable<LoadOptions["device"]>,
 	{ tolerance, load = {} }: GoldenOptions,
 ): void {
-	for (const name of readdirSync(FOLDER)) {
-		const folder = `${FOLDER}/${name}`;
+	for (const name of readdirSync(GOLDEN_FOLDER)) {
+		const folder = `${GOLDEN_FOLDER}/${name}`;
 		const { cases } = JSON.parse(
 			readFileSync(`${folder}/golden.json`, "utf8"),
 		) as { cases: GoldenCase[] };
@@ -92,34 +78,10 @@ export function goldenScores(
 		test(`${title}: golden texts scored`, async (t) => {
 			await using llm = await LLM.load(folder, {
 				device,
-				skipTokenizerInit: true,
-				maxLogprobs: 20,
-				maxModelLen: 256,
+				...GOLDEN_LOAD,
 				...load,
 			});
-			const prompts = cases.map((c) => ({
-				promptTokenIds: [...c.promptTokenIds, ...c.outputTokenIds],
-			}));
-			const outputs = await llm.generate(prompts, {
-				temperature: 0,
-				maxTokens: 1,
-				promptLogprobs: 5,
-			});
-			let worst = 0;
-			outputs.forEach(({ promptLogprobs }, i) => {
-				const { promptTokenIds, outputTokenIds, outputLogprobs } = cases[i];
-				outputLogprobs.forEach(({ logprob, top }, n) => {
-					const entries = promptLogprobs?.[promptTokenIds.length + n] ?? [];
-					const chosen = entries.find((e) => e.tokenId === outputTokenIds[n]);
-					assert.ok(chosen, `case ${i}, output ${n} is scored`);
-					worst = Math.max(worst, Math.abs(chosen.logprob - logprob));
-					const best = entries.slice(0, 5);
-					top.forEach(([, wanted], place) => {
-						const off = Math.abs(best[place].logprob - wanted);
-						worst = Math.max(worst, off);
-					});
-				});
-			});
+			const worst = await worstScore(llm, cases);
 			t.diagnostic(`largest difference: ${worst.toExponential(1)}`);
 			assert.ok(worst <= tolerance, `${worst} is more than ${tolerance}`);
 		});

@@ -1,0 +1,58 @@
+/** A fresh site and a fresh page of it, on which a bundled script runs one job. Knows no script. */
+import assert from "node:assert/strict";
+import type { Browser } from "playwright-core";
+import { type Site, serve } from "./server.ts";
+
+export interface Call {
+	readonly site: Site;
+	/** The bundled script: it leaves functions on globalThis. */
+	readonly script: string;
+	/** One of those functions. */
+	readonly name: string;
+	/** What it is called with, given where the site is. */
+	readonly job: (origin: string) => unknown;
+}
+
+/** What the function resolves to. Errors of the page, and workers that outlive their model, are errors here. */
+export async function callOnPage<Result>(
+	browser: Browser,
+	call: Call,
+): Promise<Result> {
+	const site = await serve(call.site);
+	const page = await browser.newPage();
+	const complaints: string[] = [];
+	page.on("pageerror", (error) => complaints.push(String(error)));
+	try {
+		await page.goto(`${site.origin}/${call.script}.html`);
+		const result = await page.evaluate(
+			([name, job]) =>
+				(
+					globalThis as unknown as Record<
+						string,
+						(job: unknown) => Promise<Result>
+					>
+				)[name](job),
+			[call.name, call.job(site.origin)] as const,
+		);
+		assert.deepEqual(complaints, []);
+		for (let i = 0; page.workers().length > 0 && i < 100; i++)
+			await page.waitForTimeout(50);
+		assert.deepEqual(page.workers(), [], "no worker outlives its model");
+		return result as Result;
+	} finally {
+		await page.close();
+		await site.close();
+	}
+}
+
+/** The browser; where there is none, why: CI must have one. */
+export async function browserOrReason(
+	launch: () => Promise<Browser>,
+): Promise<Browser | string> {
+	try {
+		return await launch();
+	} catch (error) {
+		if (process.env.CI) throw error;
+		return (error as Error).message.split("\n", 3).join(" ");
+	}
+}
