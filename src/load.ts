@@ -246,11 +246,10 @@ export async function openKernelBench(
 			const module = await import("./backends/cpu/bench/bench.ts");
 			return module.createCpuKernelBench(platform);
 		}
-		case "webgpu":
-			throw new NanoVllmError(
-				"device_unavailable",
-				'the kernels of device "webgpu" cannot be timed yet.',
-			);
+		case "webgpu": {
+			const module = await import("./backends/webgpu/bench/bench.ts");
+			return module.createWebgpuKernelBench(await requireGpu(platform));
+		}
 		default:
 			return device satisfies never;
 	}

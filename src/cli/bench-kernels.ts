@@ -32,15 +32,15 @@ Examples:
 
 const SHAPE_NAMES = LINEAR_SHAPES.map(({ name }) => name);
 const DEFAULT_TOKENS = [1, 4, 16, 64, 256];
-const DEFAULT_FORMATS: readonly KernelFormat[] = [
-	"bf16",
-	"q8_0",
-	"q4_0",
-	"f32",
-];
+type Device = "cpu" | "webgpu";
+/** What a bf16 checkpoint becomes first. */
+const DEFAULT_FORMATS: Readonly<Record<Device, readonly KernelFormat[]>> = {
+	cpu: ["bf16", "q8_0", "q4_0", "f32"],
+	webgpu: ["f16", "q8_0", "q4_0", "f32"],
+};
 
 interface Options extends KernelBenchOptions {
-	readonly device: "cpu" | "webgpu";
+	readonly device: Device;
 	readonly json?: string;
 }
 
@@ -61,9 +61,8 @@ export function addBenchKernels(bench: Command): void {
 		)
 		.option(
 			"--formats <types>",
-			`of weights: ${KERNEL_FORMATS.join()} [default: ${DEFAULT_FORMATS.join()}]`,
+			`of weights: ${KERNEL_FORMATS.join()} [default: ${DEFAULT_FORMATS.cpu.join()}; webgpu: ${DEFAULT_FORMATS.webgpu.join()}]`,
 			listOf(KERNEL_FORMATS),
-			DEFAULT_FORMATS,
 		)
 		.option(
 			"--shapes <names>",
@@ -86,9 +85,12 @@ export function addBenchKernels(bench: Command): void {
 		.option("--threads <n>", ENGINE_FLAGS.threads.about, atLeast(1))
 		.option("--json <file>", "write the figures as one JSON object")
 		.addHelpText("after", EXAMPLES)
-		.action((options: Options) =>
-			withInterrupt((signal) => benchKernels({ ...options, signal })),
-		);
+		.action((options: Options) => {
+			const formats = options.formats ?? DEFAULT_FORMATS[options.device];
+			return withInterrupt((signal) =>
+				benchKernels({ ...options, formats, signal }),
+			);
+		});
 	const { wasmRevectorize } = ENGINE_FLAGS;
 	addFlags(command, "Engine options:", { wasmRevectorize });
 }

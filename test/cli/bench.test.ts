@@ -168,6 +168,31 @@ test("kernels: what the device can do, then the kernels asked for as shares of i
 	}
 });
 
+test("kernels of device webgpu: each format it keeps, as shares of what it reads and multiplies", async () => {
+	const { code, stdout, stderr } = await run([
+		...["bench", "kernels", "--device", "webgpu", "--only", "linear"],
+		...["--formats", "bf16,f16,q8_0,q4_0,f32", "--shapes", "o"],
+		...["--tokens", "1,9", "--sample-ms", "1", "--json", json("g.json")],
+	]);
+	assert.equal(code, 0, stderr);
+	assert.match(stderr, /webgpu, .*bf16 is kept as f16/);
+	assert.match(stdout, /^memory reads +[\d.,]+ GB\/s\nf32 multiply-add /);
+	const { device, ceilings, rows } = read("g.json");
+	assert.equal(device, "webgpu");
+	assert.deepEqual(
+		rows.map((row: Row) => [row.kernel, row.format, row.tokens]),
+		["f16", "q8_0", "q4_0", "f32"].flatMap((format) => [
+			["o", format, 1],
+			["o", format, 9],
+		]),
+	);
+	for (const row of rows as Row[]) {
+		assert.ok(row.us > 0);
+		near(row.shareOfRead, row.bytesPerSecond / ceilings.bytesPerSecond);
+		near(row.flopsPerSecond ?? 0, (2e6 * 2048 * 1024 * row.tokens) / row.us);
+	}
+});
+
 test("kernels: names that are none, and choices that leave nothing, are told", async () => {
 	const failures: [string[], RegExp][] = [
 		[["--formats", "q9_0"], /q9_0 is none of bf16, f16, f32, q8_0, q4_0/],

@@ -4,6 +4,7 @@
  */
 import { NanoVllmError } from "../../../errors.ts";
 import type { Platform } from "../../../platform/platform.ts";
+import { stepOf } from "../../bench-step.ts";
 import {
 	ATTENTION_SHAPES,
 	type Ceilings,
@@ -26,7 +27,6 @@ import {
 } from "./cases.ts";
 import { measureCeilings, peakOf, READ_BYTES } from "./ceilings.ts";
 import { fillCase } from "./fill.ts";
-import { stepOf } from "./step.ts";
 import { bestMs, startThreads, type Threads } from "./threads.ts";
 
 const BLOCK_SIZE = 16;

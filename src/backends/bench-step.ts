@@ -1,9 +1,20 @@
-/** The step a case runs, as the engine would write it. */
-import type { SamplingInput, StepInput } from "../../backend.ts";
-import type { KernelCase } from "./cases.ts";
+/** The step a kernel is timed in, as the engine would write it. Knows no device. */
+import type { SamplingInput, StepInput } from "./backend.ts";
+import type { SamplerShape } from "./kernel-bench.ts";
+
+export interface BenchStep {
+	/** Of all sequences together; equally many of each. */
+	readonly numTokens: number;
+	/** 0: tokens of no sequence. */
+	readonly numSeqs: number;
+	/** Of each sequence at its end. */
+	readonly contextLen: number;
+	/** null: no rows are sampled; else all. */
+	readonly sampling: SamplerShape["sampling"];
+}
 
 /** Every token is 0; a sequence's last tokens are new, its blocks lie in any order. */
-export function stepOf(one: KernelCase, blockSize: number): StepInput {
+export function stepOf(one: BenchStep, blockSize: number): StepInput {
 	const { numTokens, numSeqs, contextLen } = one;
 	const numRows = one.sampling === null ? 0 : numTokens;
 	const queries = numSeqs === 0 ? 0 : numTokens / numSeqs;
@@ -33,7 +44,7 @@ export function stepOf(one: KernelCase, blockSize: number): StepInput {
 	};
 }
 
-function samplingOf({ sampling }: KernelCase, numRows: number): SamplingInput {
+function samplingOf({ sampling }: BenchStep, numRows: number): SamplingInput {
 	const none = new Int32Array(numRows + 1);
 	const { temperature = 0, topK = 0, topP = 1 } = sampling ?? {};
 	return {
