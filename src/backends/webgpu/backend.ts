@@ -10,7 +10,7 @@ import type {
 	WeightSource,
 } from "../backend.ts";
 import type { Program, Weight } from "../program.ts";
-import { openGpu } from "./device.ts";
+import { type Gpu, openGpu } from "./device.ts";
 import { createExecutable } from "./executable.ts";
 import { createKernelCompiler } from "./kernel.ts";
 import { createKvCache } from "./kv-cache.ts";
@@ -59,12 +59,23 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 							? createTimingRecorder(gpu, options.timing)
 							: openPass,
 				});
-			} catch (error) {
+			} catch (cause) {
+				const error = reasonOf(gpu, cause);
 				gpu.close();
 				throw error;
 			}
 		},
 	};
+}
+
+/** What went wrong on the device, where something did: what the host met is then its consequence. */
+function reasonOf(gpu: Gpu, cause: unknown): unknown {
+	try {
+		gpu.check();
+	} catch (failure) {
+		return failure;
+	}
+	return cause;
 }
 
 function checkCacheDtype({ kvCacheDtype }: CompileOptions): void {

@@ -34,7 +34,7 @@ export function createUploader({ device }: Gpu, maxBytes: number): Uploader {
 			size,
 			usage: USAGE.STORAGE | USAGE.COPY_DST,
 		});
-		return { staging, raw, mapped: staging.mapAsync(MAP_MODE.WRITE) };
+		return { staging, raw, mapped: mapForWriting(staging) };
 	});
 	let next = 0;
 	return {
@@ -50,7 +50,7 @@ export function createUploader({ device }: Gpu, maxBytes: number): Uploader {
 			encoder.copyBufferToBuffer(slot.staging, 0, slot.raw, 0, used);
 			use(encoder, slot.raw);
 			device.queue.submit([encoder.finish()]);
-			slot.mapped = slot.staging.mapAsync(MAP_MODE.WRITE);
+			slot.mapped = mapForWriting(slot.staging);
 		},
 		async close() {
 			await device.queue.onSubmittedWorkDone();
@@ -61,4 +61,10 @@ export function createUploader({ device }: Gpu, maxBytes: number): Uploader {
 			}
 		},
 	};
+}
+
+function mapForWriting(staging: GPUBuffer): Promise<undefined> {
+	const mapped = staging.mapAsync(MAP_MODE.WRITE);
+	mapped.catch(() => {}); // heard where it is awaited
+	return mapped;
 }
