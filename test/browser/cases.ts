@@ -21,7 +21,7 @@ async function runOpCase({ kind, bound, model }: OpCaseJob): Promise<number> {
 	const { gpu } = navigator;
 	const backend = createWebgpuBackend({ gpu, quantization, dtype: "auto" });
 	if (model !== null)
-		return runCase(backend, model, bounds[bound], { ahead: model === 0 });
+		return runCase(backend, model, bounds[bound], { ahead: false });
 	await runNaNCase(backend, bounds[bound]);
 	return 0;
 }
