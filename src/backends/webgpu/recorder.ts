@@ -64,6 +64,7 @@ export function createTimingRecorder(
 		};
 		const bytes = () => 16 * labels.length;
 		let staging: GPUBuffer | null = null;
+		let resolved: GPUBuffer | null = null;
 		return {
 			pass(label) {
 				if (of === "steps" && current !== null) return current;
@@ -72,7 +73,7 @@ export function createTimingRecorder(
 			end() {
 				current?.end();
 				if (labels.length === 0) return;
-				const resolved = device.createBuffer({
+				resolved = device.createBuffer({
 					size: bytes(),
 					usage: USAGE.QUERY_RESOLVE | USAGE.COPY_SRC,
 				});
@@ -94,6 +95,7 @@ export function createTimingRecorder(
 							endNs: Number(ns[2 * i + 1]),
 						}));
 						buffer.destroy();
+						resolved?.destroy();
 						querySet.destroy();
 						onTimes(times);
 					},
