@@ -1,7 +1,11 @@
 /** Which ops of a program one kernel may do together, and which heads are done in tall tiles: known before any step. */
 import type { Heads, Op, Program } from "../program.ts";
 import type { Abilities } from "./device.ts";
-import { fusedShape } from "./kernels/attention-decode-fused.ts";
+import {
+	CHUNK_BUFFERS,
+	type FusedKind,
+	fusedShape,
+} from "./kernels/attention-decode-fused.ts";
 import {
 	matrixPrefillShape,
 	TALL_TILE,
@@ -22,20 +26,24 @@ export function ropeBefore(
 	return isSame ? before : null;
 }
 
-/** Whether attention_decode_fused can do every layer. Without subgroups its few workgroups would have too few threads. */
-export function canFuseDecodes(
+/**
+ * The attention_decode_fused kernels that can do every layer. Without subgroups their few workgroups would have too few threads; chunks
+ * need a ninth storage buffer.
+ */
+export function fusedKinds(
 	program: Program,
 	abilities: Abilities,
-): boolean {
+): readonly FusedKind[] {
 	const attentions = program.ops.filter((op) => op.op === "attention");
-	return (
-		abilities.subgroupSize > 1 &&
-		attentions.length > 0 &&
+	const kinds: FusedKind[] = ["whole"];
+	if (abilities.storageBuffers >= CHUNK_BUFFERS) kinds.push("chunks");
+	if (abilities.subgroupSize === 1 || attentions.length === 0) return [];
+	return kinds.filter((kind) =>
 		attentions.every(
 			(op) =>
 				ropeBefore(program, op) !== null &&
-				fusedShape(op.heads, abilities) !== null,
-		)
+				fusedShape(op.heads, abilities, kind) !== null,
+		),
 	);
 }
 

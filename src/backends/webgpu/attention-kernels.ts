@@ -22,7 +22,12 @@ import {
 	matrixPrefillShape,
 	TALL_TILE,
 } from "./kernels/attention-matrix-shape.ts";
-import { attentionMerge } from "./kernels/attention-merge.ts";
+import {
+	attentionMerge,
+	FEW_MERGED,
+	MOST_MERGE_SLICES,
+	mergeGrid,
+} from "./kernels/attention-merge.ts";
 import {
 	attentionPrefill,
 	prefillGrid,
@@ -68,6 +73,7 @@ export interface AttentionDispatch {
 
 export interface AttentionTuning {
 	readonly decode?: Partial<RowTuning>;
+	/** Of either fused kernel. */
 	readonly fused?: Partial<RowTuning>;
 	/** null: the plain kernel in any case. */
 	readonly matrix?: Partial<MatrixPrefillTuning> | null;
@@ -83,7 +89,6 @@ export function attentionKernels(
 	tileHeights: readonly number[],
 	tuning: AttentionTuning = {},
 ): readonly AttentionDispatch[] {
-	const { numHeads } = options.heads;
 	const perItem = decodeGroupsPerItem(
 		options,
 		decodeShape(options, abilities, tuning.decode),
@@ -94,10 +99,7 @@ export function attentionKernels(
 			kernel: attentionDecode(options, abilities, tuning.decode),
 			grid: ({ numDecodeItems: n }) => (n === 0 ? null : [n, perItem]),
 		},
-		{
-			kernel: attentionMerge(options, abilities),
-			grid: ({ numMerges: n }) => (n === 0 ? null : [n, numHeads]),
-		},
+		...mergeDispatches(abilities, options),
 		...tileHeights.map((height, i) =>
 			prefillDispatch(
 				abilities,
@@ -107,6 +109,20 @@ export function attentionKernels(
 			),
 		),
 	];
+}
+
+/** Merges of few items each, and of many; a step has one of them or none. */
+export function mergeDispatches(
+	abilities: Abilities,
+	options: Pick<AttentionOptions, "heads" | "storage">,
+): AttentionDispatch[] {
+	return ([1, MOST_MERGE_SLICES] as const).map((slices) => ({
+		kernel: attentionMerge({ ...options, slices }, abilities),
+		grid: ({ numMerges: n, mostMerged }) =>
+			n === 0 || mostMerged > FEW_MERGED !== slices > 1
+				? null
+				: mergeGrid({ ...options, slices }, abilities, n),
+	}));
 }
 
 /** For steps with tiles of that height. With subgroup matrices where the device, the head size and the storage allow. */
@@ -134,18 +150,20 @@ function prefillDispatch(
 	};
 }
 
-/** For fused steps, in place of all the others. @throws where the device has no room: see attention-fusion.ts */
+/** For fused steps of its kind, in place of all the others but the merges. @throws where the device has no room: see attention-fusion.ts */
 export function fusedKernel(
 	abilities: Abilities,
 	options: DecodeFusedOptions,
 	tuning: AttentionTuning = {},
 ): AttentionDispatch {
+	const { kind } = options;
 	const kernel = attentionDecodeFused(options, abilities, tuning.fused);
-	const shape = fusedShape(options.heads, abilities, tuning.fused);
+	const shape = fusedShape(options.heads, abilities, kind, tuning.fused);
 	const perItem = shape ? fusedGroupsPerItem(options, shape) : 0;
 	return {
 		kernel,
-		grid: ({ numFusedItems: n }) => (n === 0 ? null : [n, perItem]),
+		grid: ({ fused, numFusedItems: n }) =>
+			fused === kind ? [n, perItem] : null,
 	};
 }
 

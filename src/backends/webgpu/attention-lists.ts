@@ -1,6 +1,6 @@
 /** The lists of attention-work.ts, filled from a step: numbers alone, in arrays made once. */
 import type { StepInput } from "../backend.ts";
-import { ALONE } from "./kernels/attention-text.ts";
+import { ALONE, FUSED_WORDS } from "./kernels/attention-text.ts";
 
 /** vec4<u32> each; `count` of them are the step's. */
 export interface ItemList {
@@ -51,6 +51,12 @@ export function chunkTokens(
 	return Math.max(chunk, Math.ceil(cachedTokens / EXTRA_ITEMS));
 }
 
+/** Items of a sequence are of equal size: chunks, cut so that none is much smaller. */
+function itemTokens(length: number, chunk: number): number {
+	const parts = Math.max(1, Math.ceil(length / chunk));
+	return Math.max(GRAIN, Math.ceil(length / parts / GRAIN) * GRAIN);
+}
+
 /** decodeItems and decodeMerges. */
 export function listDecodes(
 	input: StepInput,
@@ -66,10 +72,8 @@ export function listDecodes(
 	const chunk = chunkTokens(cachedTokens, numKvHeads, options);
 	for (let s = 0; s < numSeqs; s++) {
 		if (!isDecode(input, s)) continue;
-		// Items of equal size.
 		const length = contextLens[s];
-		const parts = Math.ceil(length / chunk);
-		const size = Math.ceil(length / parts / GRAIN) * GRAIN;
+		const size = itemTokens(length, chunk);
 		const first = items.count;
 		const token = queryStart[s];
 		const flagged = length <= size ? token | ALONE : token;
@@ -81,25 +85,62 @@ export function listDecodes(
 	}
 }
 
-/** Whether every sequence has one token, and none more than so many cached ones. */
-export function isShortDecodes(
-	{ numTokens, numSeqs, contextLens }: StepInput,
+/** Whether no sequence has more than so many cached tokens. */
+export function isShort(
+	{ numSeqs, contextLens }: StepInput,
 	mostTokens: number,
 ): boolean {
-	if (numTokens !== numSeqs) return false;
 	for (let s = 0; s < numSeqs; s++)
 		if (contextLens[s] > mostTokens) return false;
 	return true;
 }
 
-/** The items of a step of decodes alone; block tables begin behind them. */
-export function listFused(input: StepInput, items: ItemList): void {
+/** Items of the merge that has most; 0 where there is none. */
+export function mostMerged({ items, count }: ItemList): number {
+	let most = 0;
+	for (let m = 0; m < count; m++) most = Math.max(most, items[4 * m + 2]);
+	return most;
+}
+
+/**
+ * The fused items of a step of decodes alone, and the merges of tokens with more than one; block tables begin behind the items.
+ * A token's own key and value are no part of the chunks but its last item's besides. `options` null: one item a token.
+ */
+export function listFused(
+	input: StepInput,
+	numKvHeads: number,
+	options: ChunkOptions | null,
+	items: ItemList,
+	merges: ItemList,
+): void {
 	const { numSeqs, queryStart, blockTableStart, positions, slotMapping } =
 		input;
-	const tables = 4 * numSeqs;
+	let cachedTokens = 0;
+	for (let t = 0; t < numSeqs; t++) cachedTokens += positions[t];
+	const chunk =
+		options === null
+			? Math.max(1, cachedTokens)
+			: chunkTokens(cachedTokens, numKvHeads, options);
+	let numItems = 0;
+	for (let t = 0; t < numSeqs; t++) {
+		const size = itemTokens(positions[t], chunk);
+		numItems += Math.max(1, Math.ceil(positions[t] / size));
+	}
+	const tables = FUSED_WORDS * numItems;
+	let item = 0;
 	for (let s = 0; s < numSeqs; s++) {
 		const t = queryStart[s];
-		push(items, t, tables + blockTableStart[s], positions[t], slotMapping[t]);
+		const length = positions[t];
+		const size = itemTokens(length, chunk);
+		const flagged = length <= size ? t | ALONE : t;
+		const first = item;
+		const table = tables + blockTableStart[s];
+		for (let from = 0; from < length || from === 0; from += size) {
+			push(items, flagged, table, length, slotMapping[t]);
+			push(items, from, Math.min(length, from + size), 0, 0);
+			item++;
+		}
+		if (length > size) push(merges, t, first, item - first, 0);
 	}
 }
 

@@ -11,6 +11,7 @@ import {
 import { type Gpu, USAGE } from "./device.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Kernel } from "./kernel.ts";
+import type { FusedKind } from "./kernels/attention-decode-fused.ts";
 import type { AttentionOptions } from "./kernels/attention-text.ts";
 import { ropeTable } from "./kernels/rope-table.ts";
 import type { RopeOptions } from "./kernels/rope-text.ts";
@@ -59,7 +60,8 @@ export async function ropeAndCacheDispatches(
 		qkv: activations.of(op.qkv),
 		tokens,
 	});
-	const gridOf = (numTokens: number) => (work.isFused ? null : grid(numTokens));
+	const gridOf = (numTokens: number) =>
+		work.fused === null ? grid(numTokens) : null;
 	return [await dispatchOf(parts, kernel, buffers, gridOf)];
 }
 
@@ -79,9 +81,10 @@ export function attentionDispatches(
 		blockSize,
 		storage,
 	};
-	const rope = work.fuses ? ropeBefore(parts.program, op) : null;
+	const rope = work.fuses.length > 0 ? ropeBefore(parts.program, op) : null;
+	const fused = work.fuses.map((kind) => ({ ...options, kind }));
 	const dispatches = [
-		...(rope ? [fusedDispatch(parts, options, rope)] : []),
+		...(rope ? fused.map((f) => fusedDispatch(parts, f, rope)) : []),
 		...attentionKernels(gpu.abilities, options, work.tileHeights),
 	];
 	return Promise.all(
@@ -101,7 +104,7 @@ export function attentionDispatches(
 
 const fusedDispatch = (
 	{ gpu }: PlanParts,
-	options: AttentionOptions,
+	options: AttentionOptions & { readonly kind: FusedKind },
 	rope: RopeOp,
 ): AttentionDispatch =>
 	fusedKernel(gpu.abilities, { ...options, ...ropeOptions(rope) });

@@ -3,33 +3,38 @@
  * tokens of each decode, tiles of the prefill chunks' queries. All layers share them. Knows no kernel's text. After the plan() of
  * FlashInfer (Ye et al. 2025).
  *
- * A step of few and short decodes alone is fused: it has fused items and none of the others, and no ropeAndCache. They lie before its
- * block tables, since a kernel may bind no more than eight buffers everywhere.
+ * A step of decodes alone is fused: it has fused items and none of the others, and no ropeAndCache. Those of few and short decodes are
+ * whole: one item a token, done by a large workgroup. All others are chunks, which need a ninth buffer; where a kernel may bind only
+ * eight, such steps are not fused. Items lie before the block tables, to save a buffer.
  *
  * decodeItems    vec4<u32> [numDecodeItems]: token, block-table start, first position, end. The items of a token lie together. Bit 31
  *                of the token (ALONE): it has this item only, whose output is final.
  * decodeMerges   vec4<u32> [numMerges]: token, first item, number of items, 0: the tokens of more than one item.
  * prefillItems   vec4<u32> [numPrefillItems]: first token, number of tokens (≤ tileTokens), block-table start, position of the first
  *                token. Those that see most come first.
- * blockTables    u32: the step's, as they came. Of a fused step: token, block-table start (counted from here), position and slot of
- *                each of its numFusedItems, then the tables.
+ * blockTables    u32: the step's, as they came. Of a fused step first its items: token (with ALONE), block-table start (counted from
+ *                here), position, slot, first position of the chunk, end, 0, 0. The token's own position is in no chunk, but goes with
+ *                the last one.
  * partials       vec4<f32> [decode item][query head][stride8(headDim) / 4 + 1]: Σ 2^(score − max) · v, then (max, Σ 2^(score − max), 0, 0).
  */
 import type { Limits, StepInput } from "../backend.ts";
 import type { Heads, Program } from "../program.ts";
-import { canFuseDecodes, hasTallTiles } from "./attention-fusion.ts";
+import { fusedKinds, hasTallTiles } from "./attention-fusion.ts";
 import {
 	type ChunkOptions,
 	countTiles,
 	createList,
 	EXTRA_ITEMS,
-	isShortDecodes,
+	isShort,
 	listDecodes,
 	listFused,
+	mostMerged,
 	prefillLister,
 } from "./attention-lists.ts";
 import { type Gpu, USAGE } from "./device.ts";
+import type { FusedKind } from "./kernels/attention-decode-fused.ts";
 import {
+	FUSED_WORDS,
 	partialFours,
 	tileHeads,
 	tileTokensFor,
@@ -41,15 +46,17 @@ export interface AttentionWork {
 	readonly prefillItems: GPUBuffer;
 	readonly blockTables: GPUBuffer;
 	readonly partials: GPUBuffer;
-	/** Whether steps may be fused: a kernel for them is wanted. */
-	readonly fuses: boolean;
+	/** The fused kernels that are wanted. */
+	readonly fuses: readonly FusedKind[];
 	/** Tokens of prefill tiles: kernels for each are wanted, a step has one of them. */
 	readonly tileHeights: readonly number[];
-	/** Of the step written last. */
-	readonly isFused: boolean;
+	/** Of the step written last; null: not fused. */
+	readonly fused: FusedKind | null;
 	readonly numFusedItems: number;
 	readonly numDecodeItems: number;
 	readonly numMerges: number;
+	/** Items of the merge that has most. */
+	readonly mostMerged: number;
 	readonly numPrefillItems: number;
 	readonly tileTokens: number;
 	/** Steps submitted before still see their own lists: writes to buffers take their place in the queue. */
@@ -59,8 +66,8 @@ export interface AttentionWork {
 
 export interface AttentionWorkOptions extends ChunkOptions {
 	/** null: where the program and the device allow. */
-	readonly fuses: boolean | null;
-	/** Of a fused step at most: workgroups (sequences × KV heads), and cached tokens of a sequence. */
+	readonly fuses: readonly FusedKind[] | null;
+	/** Of a step of whole items at most: workgroups (sequences × KV heads), and cached tokens of a sequence. */
 	readonly fusedWorkgroups: number;
 	readonly fusedTokens: number;
 	/** Query tokens of a prefill tile; null: as suits the heads, and twice as many where tall tiles fill the device. */
@@ -91,7 +98,7 @@ export function createAttentionWork(
 	const layers = program.kvLayers;
 	const options = { ...DEFAULTS, ...tuning };
 	const numKvHeads = Math.min(...layers.map((heads) => heads.numKvHeads));
-	const fuses = options.fuses ?? canFuseDecodes(program, gpu.abilities);
+	const fuses = options.fuses ?? fusedKinds(program, gpu.abilities);
 	const tiles = prefillTiles(gpu, layers, options);
 	const { blockSize, maxModelLen, maxNumSeqs, maxNumBatchedTokens } = limits;
 	const maxItems = maxNumSeqs + EXTRA_ITEMS;
@@ -111,10 +118,10 @@ export function createAttentionWork(
 		decodeItems: create("decode items", maxItems, 16),
 		decodeMerges: create("decode merges", maxNumSeqs, 16),
 		prefillItems: create("prefill items", maxTiles, 16),
-		blockTables: create("block tables", 4 * maxNumSeqs + maxBlocks, 4),
+		blockTables: create("block tables", FUSED_WORDS * maxItems + maxBlocks, 4),
 		partials: create("partial outputs", maxItems * partialRow, 16),
 	};
-	const fusedItems = createList(maxNumSeqs);
+	const fusedItems = createList((FUSED_WORDS / 4) * maxItems);
 	const lists = {
 		decodeItems: createList(maxItems),
 		decodeMerges: createList(maxNumSeqs),
@@ -122,18 +129,25 @@ export function createAttentionWork(
 	};
 	const listTiles = prefillLister(maxTiles);
 	let tileTokens = tiles.heights[0];
-	const isFused = (input: StepInput): boolean =>
-		fuses &&
-		input.numSeqs * numKvHeads <= options.fusedWorkgroups &&
-		isShortDecodes(input, options.fusedTokens);
+	let fused: FusedKind | null = null;
+	const fusedKindOf = (input: StepInput): FusedKind | null => {
+		if (input.numTokens !== input.numSeqs) return null;
+		const isWhole =
+			input.numSeqs * numKvHeads <= options.fusedWorkgroups &&
+			isShort(input, options.fusedTokens);
+		if (isWhole && fuses.includes("whole")) return "whole";
+		return fuses.includes("chunks") ? "chunks" : null;
+	};
 	const fill = (input: StepInput): void => {
 		fusedItems.count = 0;
 		for (const list of Object.values(lists)) list.count = 0;
-		if (isFused(input)) {
-			listFused(input, fusedItems);
+		const { decodeItems, decodeMerges, prefillItems } = lists;
+		fused = fusedKindOf(input);
+		if (fused !== null) {
+			const chunks = fused === "chunks" ? options : null;
+			listFused(input, numKvHeads, chunks, fusedItems, decodeMerges);
 			return;
 		}
-		const { decodeItems, decodeMerges, prefillItems } = lists;
 		listDecodes(input, numKvHeads, options, decodeItems, decodeMerges);
 		tileTokens = tiles.heightFor(input);
 		listTiles(input, tileTokens, prefillItems);
@@ -152,17 +166,20 @@ export function createAttentionWork(
 		...buffers,
 		fuses,
 		tileHeights: tiles.heights,
-		get isFused() {
-			return fusedItems.count > 0;
+		get fused() {
+			return fused;
 		},
 		get numFusedItems() {
-			return fusedItems.count;
+			return fusedItems.count / (FUSED_WORDS / 4);
 		},
 		get numDecodeItems() {
 			return lists.decodeItems.count;
 		},
 		get numMerges() {
 			return lists.decodeMerges.count;
+		},
+		get mostMerged() {
+			return mostMerged(lists.decodeMerges);
 		},
 		get numPrefillItems() {
 			return lists.prefillItems.count;

@@ -28,6 +28,8 @@ export interface Abilities {
 	readonly workgroupBytes: number;
 	/** Bytes one binding may show at most. */
 	readonly bindingBytes: number;
+	/** Storage buffers a kernel may bind; eight everywhere. */
+	readonly storageBuffers: number;
 }
 
 export interface Gpu {
@@ -238,6 +240,7 @@ function abilitiesOf(
 			limits.maxStorageBufferBindingSize,
 			limits.maxBufferSize,
 		),
+		storageBuffers: limits.maxStorageBuffersPerShaderStage,
 	};
 }
 

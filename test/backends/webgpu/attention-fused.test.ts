@@ -6,11 +6,15 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import {
 	fusedKernel,
+	mergeDispatches,
 	ropeKernel,
 } from "../../../src/backends/webgpu/attention-kernels.ts";
+import type { ChunkOptions } from "../../../src/backends/webgpu/attention-lists.ts";
 import type { Gpu } from "../../../src/backends/webgpu/device.ts";
+import type { Grid } from "../../../src/backends/webgpu/dispatch.ts";
 import {
 	createKernelCompiler,
+	type Kernel,
 	type KernelCompiler,
 } from "../../../src/backends/webgpu/kernel.ts";
 import type { DecodeFusedOptions } from "../../../src/backends/webgpu/kernels/attention-decode-fused.ts";
@@ -72,6 +76,7 @@ function optionsOf(
 		ropeDims,
 		qNormEps: 1e-6,
 		kNormEps: 1e-5,
+		kind: "whole",
 		...more,
 	};
 }
@@ -162,11 +167,14 @@ async function check(
 	abilities = gpu.abilities,
 	tuning: Partial<RowTuning> = {},
 	spans = SPANS,
+	chunks: Partial<ChunkOptions> = {},
 ): Promise<void> {
 	const { heads, storage } = options;
 	const shared = attentionScene(gpu, options, spans, seed, {
-		fuses: true,
+		fuses: [options.kind],
 		fusedWorkgroups: 1000,
+		workgroups: 1000,
+		...chunks,
 	});
 	const plain = await withOwnBuffers(shared, options, spans);
 	const scene = await withOwnBuffers(shared, options, spans);
@@ -175,7 +183,14 @@ async function check(
 	const { kernel, grid } = fusedKernel(abilities, options, { fused: tuning });
 	const size = grid(scene.work);
 	assert.ok(size !== null, "the step is fused");
-	await runOn(gpu, compile, scene, [[kernel, size]]);
+	const merges = mergeDispatches(abilities, options).flatMap(
+		(merge): [Kernel, Grid][] => {
+			const grid = merge.grid(scene.work);
+			return grid === null ? [] : [[merge.kernel, grid]];
+		},
+	);
+	assert.equal(merges.length, scene.work.numMerges > 0 ? 1 : 0);
+	await runOn(gpu, compile, scene, [[kernel, size], ...merges]);
 	for (const [name, want] of Object.entries({ keys, values })) {
 		const got = new Float16Array(await readBack(gpu, scene.buffers[name]));
 		assert.deepEqual(bitsOf(got), bitsOf(want), name);
@@ -222,6 +237,49 @@ for (const [s, shape] of SHAPES.entries()) {
 				unroll: 3,
 			}));
 }
+
+/** Up to ten chunks a token, and few. */
+const CHUNKS: readonly Partial<ChunkOptions>[] = [
+	{ mostTokens: 32, fewestTokens: 1 },
+	{ mostTokens: 160, fewestTokens: 160 },
+];
+
+for (const [s, shape] of SHAPES.entries()) {
+	const name = `attention_decode_fused in chunks ${shape.join("x")}`;
+	const chunks = CHUNKS[s % 2];
+	const run = (more: Partial<DecodeFusedOptions>, abilities = gpu.abilities) =>
+		check(
+			optionsOf(shape, { kind: "chunks", ...more }),
+			s + 1,
+			abilities,
+			{},
+			SPANS,
+			chunks,
+		);
+	test(name, () => run({}));
+	if (s % 3 === 0)
+		test(`${name} window 40, f16`, () =>
+			run({ slidingWindow: 40, storage: "f16" }));
+	if (s % 3 === 1)
+		test(`${name} window 1, capped`, () =>
+			run({ slidingWindow: 1, softCap: 1.5 }));
+	if (s % 3 === 2) test(`${name} without norms`, () => run({ ...NO_NORMS }));
+}
+
+test("attention_decode_fused in chunks, the heads of Qwen3-0.6B", () =>
+	check(
+		optionsOf([16, 8, 128, 16], { kind: "chunks", storage: "f16" }),
+		5,
+		gpu.abilities,
+		{},
+		[
+			[1, 1],
+			[1, 513],
+			[1, 640],
+			[1, 2048],
+		],
+		{ mostTokens: 512, fewestTokens: 64 },
+	));
 
 for (const shape of [SHAPES[3], SHAPES[9], SHAPES[12]])
 	test(`attention_decode_fused ${shape.join("x")} without subgroups, in 16 KiB`, () =>

@@ -7,6 +7,7 @@ import {
 	createAttentionWork,
 } from "../../../src/backends/webgpu/attention-work.ts";
 import type { Gpu } from "../../../src/backends/webgpu/device.ts";
+import type { FusedKind } from "../../../src/backends/webgpu/kernels/attention-decode-fused.ts";
 import { ALONE } from "../../../src/backends/webgpu/kernels/attention-text.ts";
 import { randomSource } from "../../support/random.ts";
 import { openTestGpu, readBack } from "../../support/webgpu.ts";
@@ -128,49 +129,91 @@ test("a written step leaves nothing of the one before", async () => {
 	work.destroy();
 });
 
-test("a step of few and short decodes is fused, where that may be", async () => {
+/** Every cached token of a fused step's decodes in one chunk, its own besides in the last one's step; tables behind the items. */
+async function checkFused(work: AttentionWork, spans: readonly Span[]) {
+	const { numFusedItems: n } = work;
+	const input = stepOf(spans, BLOCK_SIZE, 5);
+	const rows = await rowsOf(work.blockTables, 2 * n);
+	const merges = await rowsOf(work.decodeMerges, work.numMerges);
+	let i = 0;
+	let m = 0;
+	let most = 0;
+	for (const [t, [, length]] of spans.entries()) {
+		const first = i;
+		let end = 0;
+		do {
+			const [token, table, position, slot] = rows[2 * i];
+			const [from, to] = rows[2 * i + 1];
+			assert.equal(token & (ALONE - 1), t);
+			assert.equal(table, 8 * n + input.blockTableStart[t]);
+			assert.deepEqual([position, slot], [length - 1, input.slotMapping[t]]);
+			assert.equal(from, end);
+			assert.ok(to > from || length === 1);
+			end = to;
+			i++;
+		} while (end < length - 1);
+		assert.equal(end, length - 1);
+		const alone = i - first === 1;
+		assert.equal(rows[2 * first][0] >= ALONE, alone);
+		if (alone) continue;
+		assert.deepEqual(merges[m++], [t, first, i - first, 0]);
+		most = Math.max(most, i - first);
+	}
+	assert.deepEqual([i, m, most], [n, work.numMerges, work.mostMerged]);
+	assert.equal(work.numDecodeItems + work.numPrefillItems, 0);
+	const words = new Uint32Array(await readBack(gpu, work.blockTables));
+	assert.deepEqual(
+		[...words.subarray(8 * n)].slice(0, input.blockTables.length),
+		[...input.blockTables],
+	);
+}
+
+test("a step of decodes alone is fused, in whole where they are few and short", async () => {
 	const few: readonly Span[] = [
 		[1, 1],
 		[1, 17],
 		[1, 100],
 	];
-	const input = stepOf(few, BLOCK_SIZE, 5);
-	const works = (fuses: boolean | null, most: object) => {
-		const options = { fusedWorkgroups: 6, fusedTokens: 100, ...most, fuses };
+	const works = (
+		fuses: readonly FusedKind[] | null,
+		more: object = {},
+		spans = few,
+	) => {
+		const input = stepOf(spans, BLOCK_SIZE, 5);
+		const options = { fusedWorkgroups: 6, fusedTokens: 100, ...more, fuses };
 		const limits = limitsFor(input, BLOCK_SIZE);
 		const work = createAttentionWork(gpu, programOf(HEADS), limits, options);
 		work.write(input);
 		return work;
 	};
-	const work = works(true, {});
-	assert.ok(work.isFused);
-	assert.equal(work.numDecodeItems + work.numMerges + work.numPrefillItems, 0);
-	assert.deepEqual(
-		await rowsOf(work.blockTables, work.numFusedItems),
-		few.map(([, length], t) => [
-			t,
-			4 * few.length + input.blockTableStart[t],
-			length - 1,
-			input.slotMapping[t],
-		]),
-	);
-	const words = new Uint32Array(await readBack(gpu, work.blockTables));
-	assert.deepEqual(
-		[...words.subarray(4 * few.length)].slice(0, input.blockTables.length),
-		[...input.blockTables],
-	);
-	const unfused = [
-		works(true, { fusedWorkgroups: 5 }),
-		works(true, { fusedTokens: 99 }),
-		works(null, {}),
+	const both = ["whole", "chunks"] as const;
+	const work = works(both);
+	assert.equal(work.fused, "whole");
+	assert.deepEqual([work.numFusedItems, work.numMerges], [3, 0]);
+	await checkFused(work, few);
+	const chunked = [
+		works(both, { fusedWorkgroups: 5 }),
+		works(both, { fusedTokens: 99, mostTokens: 32 }),
+		works(["chunks"], { fewestTokens: 32 }),
 	];
+	for (const other of chunked) {
+		assert.equal(other.fused, "chunks");
+		await checkFused(other, few);
+	}
+	assert.equal(chunked[2].numMerges, 1);
+	const many = STEPS["decodes of every length"];
+	const wide = works(both, {}, many);
+	assert.ok(wide.numFusedItems > many.length);
+	await checkFused(wide, many);
+	const unfused = [works(["whole"], { fusedWorkgroups: 5 }), works(null)];
 	for (const other of unfused) {
-		assert.ok(!other.isFused);
+		assert.equal(other.fused, null);
 		await checkDecodes(other, few);
 	}
 	work.write(stepOf([[2, 2]], BLOCK_SIZE, 5));
-	assert.ok(!work.isFused);
-	for (const made of [work, ...unfused]) made.destroy();
+	assert.equal(work.fused, null);
+	assert.equal(work.numFusedItems, 0);
+	for (const made of [work, ...chunked, wide, ...unfused]) made.destroy();
 });
 
 test("many prompt tokens have tall tiles, where there are such", async () => {

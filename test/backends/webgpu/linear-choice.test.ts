@@ -19,6 +19,7 @@ const H100: Abilities = {
 	maxInvocations: 1024,
 	workgroupBytes: 49152,
 	bindingBytes: 2 ** 31 - 4,
+	storageBuffers: 16,
 };
 const LEAST: Abilities = {
 	subgroupSize: 1,
@@ -26,6 +27,7 @@ const LEAST: Abilities = {
 	maxInvocations: 256,
 	workgroupBytes: 16384,
 	bindingBytes: 2 ** 27,
+	storageBuffers: 8,
 };
 const OTHERS = { H100, LEAST, WIDE: { ...LEAST, subgroupSize: 64 } };
 const FORMATS = ["f16", "f32", "q8_0", "q4_0"] as const;

@@ -217,6 +217,7 @@ const H100: Abilities = {
 	maxInvocations: 1024,
 	workgroupBytes: 48 * 1024,
 	bindingBytes: 2 ** 31 - 4,
+	storageBuffers: 16,
 };
 
 /** Dawn's backend without a device: subgroups of up to 128, 256 threads, 16 KB of workgroup memory. */

@@ -86,9 +86,9 @@ async function open(room: Room, step: BenchStep, layers: number) {
 	} as const;
 	const rope = { ropeDims: headDim, qNormEps: EPS, kNormEps: EPS };
 	const wanted = [
-		...(work.fuses
-			? [fusedKernel(gpu.abilities, { ...options, ...rope })]
-			: []),
+		...work.fuses.map((kind) =>
+			fusedKernel(gpu.abilities, { ...options, ...rope, kind }),
+		),
 		...attentionKernels(gpu.abilities, options, work.tileHeights),
 	].flatMap(({ kernel, grid }) => {
 		const size = grid(work);

@@ -20,17 +20,30 @@ export async function bestMs(
 	encode: EncodeRound,
 	sampleMs: number,
 ): Promise<number> {
-	const sample = (rounds: number) => measure(gpu, encode, rounds);
 	const warm = performance.now() + WARM_SAMPLES * sampleMs;
+	let best: number;
+	do best = await measureMs(gpu, encode, sampleMs);
+	while (performance.now() < warm);
+	return best;
+}
+
+/** As `bestMs`, for a device that is already at work. */
+export async function measureMs(
+	gpu: Gpu,
+	encode: EncodeRound,
+	sampleMs: number,
+): Promise<number> {
 	let rounds = 1;
-	do {
-		const ms = await sample(rounds);
+	for (;;) {
+		const ms = await measure(gpu, encode, rounds);
 		const fitting = Math.floor((rounds * sampleMs) / Math.max(ms, 1e-3));
-		rounds = Math.max(1, Math.min(MOST_ROUNDS, 8 * rounds, fitting));
-	} while (performance.now() < warm);
+		const wanted = Math.max(1, Math.min(MOST_ROUNDS, 8 * rounds, fitting));
+		if (wanted < 2 * rounds) break;
+		rounds = wanted;
+	}
 	let best = Number.POSITIVE_INFINITY;
 	for (let i = 0; i < SAMPLES; i++)
-		best = Math.min(best, (await sample(rounds)) / rounds);
+		best = Math.min(best, (await measure(gpu, encode, rounds)) / rounds);
 	return best;
 }
 

@@ -1,7 +1,7 @@
 /**
- * The ops ropeAndCache and attention of one token in one dispatch, for few sequences: what the device waits for between dependent
- * dispatches is then longer than the work itself. A workgroup has all cached tokens of a sequence, for one KV head: see
- * attention-rows.ts for how they are shared out.
+ * The ops ropeAndCache and attention of one token in one dispatch: what the device waits for between dependent dispatches is time
+ * nothing is read in. A workgroup has the cached tokens of a sequence, or a chunk of them, for one KV head: see attention-rows.ts for
+ * how they are shared out. Each chunk turns the token's queries anew, which is little beside the rows it reads.
  *
  * The first rows are asked for before anything is known of the token, and each next round of keys and values as soon as the
  * registers of the last one are free. The token itself never comes from the cache, but is rounded as if it did.
@@ -30,11 +30,15 @@ import {
 	sumsText,
 } from "./attention-rows.ts";
 import {
+	ALONE,
 	ATTENTION_MAIN,
 	type AttentionOptions,
 	attentionLabel,
 	cacheRow,
+	FUSED_WORDS,
 	headAccess,
+	itemOutputText,
+	outputText,
 	rowStrides,
 	scoreText,
 } from "./attention-text.ts";
@@ -47,20 +51,31 @@ import {
 	weightText,
 } from "./rope-text.ts";
 
-export interface DecodeFusedOptions extends AttentionOptions, RopeOptions {}
+/** whole: few sequences, a large workgroup for each and KV head; chunks: many or long ones, cut as attention_decode's are. */
+export type FusedKind = "whole" | "chunks";
 
-/** Half of the registers of a multiprocessor are left to the rows in flight. */
-const THREADS = 512;
+export interface DecodeFusedOptions extends AttentionOptions, RopeOptions {
+	readonly kind: FusedKind;
+}
+
+/** Whole: half of the registers of a multiprocessor are left to the rows in flight. */
+const THREADS: Readonly<Record<FusedKind, number>> = {
+	whole: 512,
+	chunks: 128,
+};
+/** Storage buffers that the kernel of chunks binds. */
+export const CHUNK_BUFFERS = 9;
 
 /** null where workgroup memory has no room. */
 export function fusedShape(
 	heads: Heads,
 	abilities: Abilities,
+	kind: FusedKind,
 	tuning: Partial<RowTuning> = {},
 ): RowShape | null {
 	const fours = stride8(heads.headDim) / 4;
 	const bytes = (together: number) => (together + 2) * fours * (16 + 16 + 4);
-	const shape = rowShape(heads, abilities, THREADS, bytes, tuning);
+	const shape = rowShape(heads, abilities, THREADS[kind], bytes, tuning);
 	return shape.bytes <= abilities.workgroupBytes ? shape : null;
 }
 
@@ -71,9 +86,9 @@ export const fusedGroupsPerItem = (
 ): number => heads.numKvHeads * headTiles;
 
 /**
- * For every fused item of attention-work.ts and query head h: the row output[token][h], with q and k normed and turned, and k and
- * v written to the cache, as `ropeAndCache` does; qkv stays. Scores and sums in f32.
- * bindings: qkv: `storage`, ropeTable, (qNorm), (kNorm), keys, values, blockTables, output: `storage`.
+ * For every fused item of attention-work.ts and query head h: the row output[token][h], or a partial of it where the token has other
+ * items, with q and k normed and turned, and k and v written to the cache, as `ropeAndCache` does; qkv stays. Scores and sums in f32.
+ * bindings: qkv: `storage`, ropeTable, (qNorm), (kNorm), keys, values, blockTables, output: `storage`, (partials, of chunks).
  * Leaves the row's padding as it is. Grid: (numFusedItems, `fusedGroupsPerItem`).
  */
 export function attentionDecodeFused(
@@ -81,9 +96,9 @@ export function attentionDecodeFused(
 	abilities: Abilities,
 	tuning: Partial<RowTuning> = {},
 ): Kernel {
-	const { heads, storage, ropeDims, qNormEps, kNormEps } = options;
-	const label = attentionLabel("attention_decode_fused", options);
-	const shape = fusedShape(heads, abilities, tuning);
+	const { heads, storage, ropeDims, qNormEps, kNormEps, kind } = options;
+	const label = attentionLabel(`attention_decode_fused_${kind}`, options);
+	const shape = fusedShape(heads, abilities, kind, tuning);
 	if (shape === null) throw new Error(`${label}: no room on this device`);
 	const { threads, step } = shape;
 	const qkv = headAccess("qkv", storage, heads.headDim);
@@ -98,6 +113,9 @@ export function attentionDecodeFused(
 			["values", "write", "array<vec4<u32>>"],
 			["blockTables", "read", "array<u32>"],
 			["output", "write", output.type],
+			...(kind === "chunks"
+				? ([["partials", "write", "array<vec4<f32>>"]] as const)
+				: []),
 		],
 		code: `${subgroupLines(abilities.subgroupSize)}${HALVES}${qkv.load}${output.store}${cacheRow(options)}
 var<workgroup> rows: array<vec4<f32>, ${numFours}>;
@@ -118,7 +136,7 @@ ${turnTokenText(options, shape)}
   workgroupBarrier();
 ${cacheTokenText(options, shape)}
 ${queriesText(shape)}
-${oneRowText(options, shape, "slot == 0u")}
+${oneRowText(options, shape, "slot == 0u && isLast")}
   for (var base = first; base < end; base += ${step}u) {
     let next = base + ${step}u;
 ${scoresText(options, shape)}
@@ -133,25 +151,28 @@ ${loadText(shape, "values", "")}
     }
   }
 ${mergeText(shape)}
-${outputsText(options, shape, `    store_output(item.x * ${rowStrides(heads).output}u + head * ${heads.headDim}u, four * 4u, x / sum);`)}
+${outputsText(options, shape, kind === "chunks" ? itemOutputText(options) : `    ${outputText(options)}`)}
 }`,
 	};
 }
 
-/** Position 0 has no rows: one that is there is asked for all the same, and not looked at. */
+/** A chunk may have no rows: one that is there is asked for all the same, and not looked at. */
 function beginText(
-	{ slidingWindow }: AttentionOptions,
+	{ slidingWindow, kind }: DecodeFusedOptions,
 	{ headTiles, heads, lanes }: RowShape,
 ): string {
-	const window = `u32(max(0, i32(item.z) - ${(slidingWindow ?? 1) - 1}))`;
-	return `  let at = 4u * group.x;
+	const from = kind === "whole" ? "0u" : `blockTables[at + 4u]`;
+	const window = `max(${from}, u32(max(0, i32(item.z) - ${(slidingWindow ?? 1) - 1})))`;
+	return `  let at = ${FUSED_WORDS}u * group.x;
   let item = vec4<u32>(blockTables[at], blockTables[at + 1u], blockTables[at + 2u], blockTables[at + 3u]);
+  let token = item.x & ${ALONE - 1}u;
   let kvHead = group.y / ${headTiles}u;
   let groupHead = group.y % ${headTiles}u * ${heads}u;
   let lane = thread % ${lanes}u;
   let slot = thread / ${lanes}u;
-  let first = ${slidingWindow === null ? "0u" : window};
-  let end = item.z;
+  let first = ${slidingWindow === null ? from : window};
+  let end = ${kind === "whole" ? "item.z" : `blockTables[at + 5u]`};
+  let isLast = end == item.z;
   let last = max(end, 1u) - 1u;`;
 }
 
@@ -171,7 +192,7 @@ function readTokenText(options: DecodeFusedOptions, shape: RowShape): string {
 		shape,
 		`    let kv = select(${numHeads + numKvHeads}u, ${numHeads}u, isKey) + kvHead;
     let head = select(kv, ${headText(options.heads, `i / ${fours}`)}, isQuery);
-    var x = load_qkv(item.x * ${rowStrides(options.heads).qkv}u + head * ${headDim}u, d);
+    var x = load_qkv(token * ${rowStrides(options.heads).qkv}u + head * ${headDim}u, d);
     squares[i] = dot(x, x);
 ${weightText(options)}
     rows[i] = x;`,
@@ -205,7 +226,7 @@ function cacheTokenText(
 		[0, 1]
 			.map((half) => `toHalves4(turned[${head * fours + half}u + 2u * i])`)
 			.join(", ");
-	return `  if (groupHead == 0u) {
+	return `  if (groupHead == 0u && isLast) {
     let own = cacheRow(item.w / ${blockSize}u, kvHead, item.w);
     for (var i = thread; i < ${fours / 2}u; i += ${threads}u) {
       keys[own + i] = vec4<u32>(${packed(heads)});

@@ -30,7 +30,7 @@ import {
 	attentionLabel,
 	cacheRow,
 	headAccess,
-	partialFours,
+	itemOutputText,
 	rowStrides,
 	scoreText,
 } from "./attention-text.ts";
@@ -96,7 +96,7 @@ ${scoresText(options, shape)}
 ${sumsText(shape)}
   }
 ${mergeText(shape)}
-${outputsText(options, shape, writeText(options, shape))}
+${outputsText(options, shape, itemOutputText(options))}
 }`,
 	};
 }
@@ -125,15 +125,4 @@ ${eachPiece(shape, (p) => {
   let q${g}_${p}b = load_qkv(start${g}, ${d} + 4u) * ${factor};`;
 })}`,
 )}`;
-}
-
-/** A row of the output from an item that is alone, else a partial. */
-function writeText({ heads }: AttentionOptions, { fours }: RowShape): string {
-	return `    if ((item.x & ${ALONE}u) != 0u) {
-      store_output(token * ${rowStrides(heads).output}u + head * ${heads.headDim}u, four * 4u, x / sum);
-      continue;
-    }
-    let partial = (group.x * ${heads.numHeads}u + head) * ${partialFours(heads)}u;
-    partials[partial + four] = x;
-    if (four == 0u) { partials[partial + ${fours}u] = vec4<f32>(most, sum, 0.0, 0.0); }`;
 }

@@ -25,6 +25,8 @@ export const NO_MAX = "-1e30";
 export const MASKED = "-3e38";
 /** Bit of a decode item's token: no other item is of that token, so its output row is final. */
 export const ALONE = 0x80000000;
+/** u32 of a fused item: see attention-work.ts. */
+export const FUSED_WORDS = 8;
 
 export const ATTENTION_MAIN = (threads: number): string =>
 	`@compute @workgroup_size(${threads})
@@ -137,6 +139,25 @@ export function tileHeads(heads: Heads): number {
 /** Tokens of a prefill tile that suits these heads. */
 export const tileTokensFor = (heads: Heads): number =>
 	TILE_ROWS / tileHeads(heads);
+
+/** Stores x / sum as four elements of the row output[token][head]; needs headAccess's store_output. */
+export const outputText = ({
+	heads,
+}: Pick<AttentionOptions, "heads">): string =>
+	`store_output(token * ${rowStrides(heads).output}u + head * ${heads.headDim}u, four * 4u, x / sum);`;
+
+/** That from an item that is alone (item.x), else a partial of item group.x: x, and with the first four elements most and sum. */
+export function itemOutputText(options: AttentionOptions): string {
+	const { heads } = options;
+	const row = partialFours(heads);
+	return `    if ((item.x & ${ALONE}u) != 0u) {
+      ${outputText(options)}
+      continue;
+    }
+    let partial = (group.x * ${heads.numHeads}u + head) * ${row}u;
+    partials[partial + four] = x;
+    if (four == 0u) { partials[partial + ${row - 1}u] = vec4<f32>(most, sum, 0.0, 0.0); }`;
+}
 
 /** vec4<f32> of a head's partial output; one more holds its maximum and sum. */
 export const partialFours = ({ headDim }: Heads): number =>
