@@ -205,7 +205,8 @@ async function openBackend(
 			const module = await import("./backends/webgpu/backend.ts");
 			const gpu = await requireGpu(platform);
 			const { quantization, dtype } = config;
-			return module.createWebgpuBackend({ gpu, quantization, dtype });
+			const polls = platform.name === "node";
+			return module.createWebgpuBackend({ gpu, quantization, dtype, polls });
 		}
 		default:
 			return config.device satisfies never;

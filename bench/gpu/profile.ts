@@ -1,8 +1,10 @@
 /**
  * Where a step's time goes: on the GPU by its own clock, kernel by kernel and between steps, and on the host while it encodes.
  *   node bench/gpu/profile.ts [MODEL] [--batches 1,16,256] [--input-len 512] [--output-len 64] [--quantization q8_0] [--top 14]
+ *     [--workload FILE] [--of steps,dispatches]
  * MODEL: a directory with config.json [default: bench/configs/qwen3-0.6b]; weights are dummies. Two runs: whole steps as they always
- * run, then every dispatch in a pass of its own, which adds a few microseconds to each. Needs timestamp-query.
+ * run, then every dispatch in a pass of its own, which adds a few microseconds to each. With --workload the steps of those requests are
+ * summed up by the number of sequences. Needs timestamp-query.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -29,6 +31,7 @@ const { values, positionals } = parseArgs({
 		quantization: { type: "string" },
 		top: { type: "string", default: "14" },
 		of: { type: "string", default: "steps,dispatches" },
+		workload: { type: "string" },
 	},
 });
 const [model = "bench/configs/qwen3-0.6b"] = positionals;
@@ -40,7 +43,7 @@ if (gpu === null) throw new Error("no WebGPU here");
 
 const limits = {
 	blockSize: 16,
-	maxModelLen: inputLen + outputLen + 16,
+	maxModelLen: values.workload ? 2304 : inputLen + outputLen + 16,
 	maxNumSeqs: 256,
 	maxNumBatchedTokens: 8192,
 	kvCacheBytes: 24 * 2 ** 30,
@@ -67,14 +70,29 @@ for (const mode of ["steps", "dispatches"] as const) {
 		gpu,
 		quantization: (values.quantization ?? null) as "q8_0" | "q4_0" | null,
 		dtype: "auto",
+		polls: true,
 		timing,
 	}).compile(program, dummyWeights(tensors, { seed: 0, dtype: "bf16" }), {
 		limits,
 		kvCacheDtype: "auto",
 	});
 	console.log(`loaded in ${(performance.now() - start).toFixed()} ms`);
-	const host: number[] = [];
+	const host: HostStep[] = [];
 	const engine = createEngine(timed(executable, host));
+	if (values.workload !== undefined) {
+		const { requests } = JSON.parse(readFileSync(values.workload, "utf8"));
+		await runRequests(engine, requests);
+		steps = [];
+		host.length = 0;
+		const began = performance.now();
+		await runRequests(engine, requests);
+		const wallMs = performance.now() - began;
+		await new Promise((done) => setTimeout(done, 50));
+		if (mode === "steps") printWorkload(steps, host, wallMs);
+		else printTable("workload", steps);
+		await engine.close();
+		continue;
+	}
 	for (const batch of values.batches.split(",").map(Number)) {
 		await runBatch(engine, batch, 24);
 		steps = [];
@@ -90,8 +108,16 @@ for (const mode of ["steps", "dispatches"] as const) {
 }
 process.exit(0);
 
-/** Milliseconds each call of submit kept the host. */
-function timed(executable: Executable, host: number[]): Executable {
+/** A step as the host saw it: when it was submitted, and how long that took. */
+interface HostStep {
+	readonly startMs: number;
+	readonly ms: number;
+	readonly numTokens: number;
+	readonly numSeqs: number;
+	readonly cachedTokens: number;
+}
+
+function timed(executable: Executable, host: HostStep[]): Executable {
 	const { numBlocks, weightBytes, kvCacheBytes, overlaps } = executable;
 	return {
 		numBlocks,
@@ -99,9 +125,14 @@ function timed(executable: Executable, host: number[]): Executable {
 		kvCacheBytes,
 		overlaps,
 		submit(input) {
-			const start = performance.now();
+			const { numTokens, numSeqs, contextLens } = input;
+			const cachedTokens = contextLens
+				.subarray(0, numSeqs)
+				.reduce((sum, n) => sum + n, 0);
+			const startMs = performance.now();
 			const output = executable.submit(input);
-			host.push(performance.now() - start);
+			const ms = performance.now() - startMs;
+			host.push({ startMs, ms, numTokens, numSeqs, cachedTokens });
 			return output;
 		},
 		close: () => executable.close(),
@@ -126,27 +157,39 @@ function runBatch(
 	batch: number,
 	maxTokens: number,
 ): Promise<void> {
+	const shape = [inputLen, maxTokens] as const;
+	return runRequests(engine, new Array(batch).fill(shape));
+}
+
+function runRequests(
+	engine: LlmEngine,
+	shapes: readonly (readonly [inputLen: number, outputLen: number])[],
+): Promise<void> {
 	const { vocabSize } = modelConfig;
-	const params = sequenceParams(
-		resolveSamplingParams({ temperature: 0.6, maxTokens, ignoreEos: true }),
-		inputLen,
-		{
-			vocabSize,
-			maxModelLen: limits.maxModelLen,
-			maxLogprobs: 20,
-			eosTokenIds: [],
-			encode: null,
-		},
-	);
+	const context = {
+		vocabSize,
+		maxModelLen: limits.maxModelLen,
+		maxLogprobs: 20,
+		eosTokenIds: [],
+		encode: null,
+	};
 	return new Promise((resolve) => {
-		let left = batch;
-		for (let i = 0; i < batch; i++)
+		let left = shapes.length;
+		for (const [i, [numPrompt, maxTokens]] of shapes.entries())
 			engine.add({
 				requestId: String(i),
 				promptTokenIds: Int32Array.from(
-					randomPrompt(inputLen, vocabSize, random).promptTokenIds,
+					randomPrompt(numPrompt, vocabSize, random).promptTokenIds,
 				),
-				params,
+				params: sequenceParams(
+					resolveSamplingParams({
+						temperature: 0.6,
+						maxTokens,
+						ignoreEos: true,
+					}),
+					numPrompt,
+					context,
+				),
 				priority: 0,
 				sink: {
 					onToken: () => null,
@@ -159,11 +202,45 @@ function runBatch(
 	});
 }
 
+/** Where the seconds of a workload go, by the number of sequences in a step. */
+function printWorkload(
+	steps: readonly (readonly PassTime[])[],
+	host: readonly HostStep[],
+	wallMs: number,
+): void {
+	console.log(`workload: ${host.length} steps in ${wallMs.toFixed()} ms`);
+	const groups = new Map<string, number[]>();
+	for (const [i, [pass]] of steps.entries()) {
+		const { numTokens, numSeqs, cachedTokens, ms } = host[i];
+		const up = 2 ** Math.ceil(Math.log2(numSeqs));
+		const name = numTokens > numSeqs ? "with prompts" : `≤ ${up} sequences`;
+		const next = steps[i + 1]?.[0].startNs ?? pass.endNs;
+		const nextHost = host[i + 1]?.startMs ?? host[i].startMs;
+		const sums = groups.get(name) ?? [0, 0, 0, 0, 0, 0];
+		const row = [
+			1,
+			pass.endNs - pass.startNs,
+			next - pass.endNs,
+			ms,
+			nextHost - host[i].startMs,
+			cachedTokens,
+		];
+		groups.set(
+			name,
+			sums.map((sum, j) => sum + row[j]),
+		);
+	}
+	for (const [name, [count, busy, idle, ms, cycle, cached]] of groups)
+		console.log(
+			`  ${name.padEnd(16)} ${String(count).padStart(5)} steps: GPU busy ${(busy / 1e6).toFixed().padStart(5)} ms (${(busy / count / 1e6).toFixed(2)} a step), idle ${(idle / 1e6).toFixed().padStart(4)} ms, host ${(ms / count).toFixed(2)} ms of ${(cycle / count).toFixed(2)} a step, ${(cached / count).toFixed()} cached tokens`,
+		);
+}
+
 /** Decode steps: those after the last that is longer than half as long again as the median. */
 function printSteps(
 	batch: number,
 	steps: readonly (readonly PassTime[])[],
-	host: readonly number[],
+	host: readonly HostStep[],
 	wallMs: number,
 ): void {
 	const passes = steps.map(([step]) => step);
@@ -175,7 +252,7 @@ function printSteps(
 	const gap = median(gaps);
 	const share = (100 * gap) / (gap + busy);
 	console.log(
-		`batch ${batch}: GPU busy ${busy.toFixed(3)} ms a step, idle ${gap.toFixed(3)} ms (${share.toFixed(1)} %), encoding on the host ${median(host.slice(-outputLen / 2)).toFixed(3)} ms, ${((batch / (busy + gap)) * 1000).toFixed()} tokens/s; ${steps.length} steps in ${wallMs.toFixed()} ms`,
+		`batch ${batch}: GPU busy ${busy.toFixed(3)} ms a step, idle ${gap.toFixed(3)} ms (${share.toFixed(1)} %), encoding on the host ${median(host.slice(-outputLen / 2).map(({ ms }) => ms)).toFixed(3)} ms, ${((batch / (busy + gap)) * 1000).toFixed()} tokens/s; ${steps.length} steps in ${wallMs.toFixed()} ms`,
 	);
 }
 

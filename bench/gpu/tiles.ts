@@ -50,6 +50,16 @@ const OPS: Readonly<
 };
 const WEIGHT_BYTES = 192 * 2 ** 20;
 
+// biome-ignore format: a table
+const SUBGROUPS: readonly MatrixTile["subgroups"][] = [
+	[1, 4, 1], [2, 2, 1], [4, 1, 1], [1, 2, 2], [2, 1, 2], [1, 1, 4],
+	[2, 4, 1], [4, 2, 1], [1, 8, 1], [2, 2, 2], [1, 4, 2], [4, 1, 2], [2, 1, 4], [1, 2, 4],
+];
+// biome-ignore format: a table
+const MATRICES: readonly MatrixTile["matrices"][] = [
+	[1, 1], [1, 2], [2, 1], [2, 2], [2, 3], [2, 4], [4, 1], [4, 2], [4, 3], [4, 4],
+];
+
 interface Candidate {
 	readonly tile: MatrixTile;
 	readonly splits: number;
@@ -84,7 +94,7 @@ async function sweep(op: string, tokens: number): Promise<void> {
 	const buffers = makeBuffers(room, shape, tokens);
 	const times: { label: string; us: number }[] = [];
 	const compiled = await Promise.all(
-		[chosen, ...all].map((one) =>
+		[...all, chosen].map((one) =>
 			openCase(room, buffers, shape, tokens, one).catch(() => null),
 		),
 	);
@@ -95,7 +105,7 @@ async function sweep(op: string, tokens: number): Promise<void> {
 		times.push({ label: one.label, us });
 	}
 	room.clear();
-	const today = times[0];
+	const today = times[times.length - 1];
 	const flops = 2 * tokens * rows * columns;
 	const line = ({ label, us }: (typeof times)[number]) =>
 		`  ${us.toFixed(2).padStart(8)} µs ${(flops / us / 1e6).toFixed(0).padStart(4)} TFLOP/s  ${label}`;
@@ -103,7 +113,7 @@ async function sweep(op: string, tokens: number): Promise<void> {
 		`${op}, ${tokens} tokens, ${times.length} kernels (compiled in ${(compileMs / 1000).toFixed(1)} s)`,
 	);
 	console.log(`${line(today)}  ← today`);
-	const sorted = times.slice(1).toSorted((a, b) => a.us - b.us);
+	const sorted = times.slice(0, -1).toSorted((a, b) => a.us - b.us);
 	for (const one of sorted.slice(0, Number(values.top))) console.log(line(one));
 }
 
@@ -125,35 +135,6 @@ function candidates(shape: LinearShape, tokens: number): Candidate[] {
 						}
 	return found.toSorted((a, b) => a.cost - b.cost).map((f) => f.candidate);
 }
-
-const SUBGROUPS: readonly MatrixTile["subgroups"][] = [
-	[1, 4, 1],
-	[2, 2, 1],
-	[4, 1, 1],
-	[1, 2, 2],
-	[2, 1, 2],
-	[1, 1, 4], // 128 threads
-	[2, 4, 1],
-	[4, 2, 1],
-	[1, 8, 1],
-	[2, 2, 2],
-	[1, 4, 2],
-	[4, 1, 2],
-	[2, 1, 4],
-	[1, 2, 4], // 256
-];
-const MATRICES: readonly MatrixTile["matrices"][] = [
-	[1, 1],
-	[1, 2],
-	[2, 1],
-	[2, 2],
-	[2, 3],
-	[2, 4],
-	[4, 1],
-	[4, 2],
-	[4, 3],
-	[4, 4],
-];
 
 /** A guess of time: what a workgroup reads, times the rounds of workgroups that a device of 132 processors takes. null: cannot be. */
 function costOf(
@@ -193,7 +174,9 @@ function costOf(
 	);
 }
 
-const paddedTo16 = (n: number) => Math.ceil(n / 16) * 16;
+function paddedTo16(n: number): number {
+	return Math.ceil(n / 16) * 16;
+}
 
 function partOf(
 	shape: LinearShape,

@@ -19,7 +19,12 @@ export interface OpCaseJob {
 async function runOpCase({ kind, bound, model }: OpCaseJob): Promise<number> {
 	const { quantization, bounds } = WEBGPU_CASES[kind];
 	const { gpu } = navigator;
-	const backend = createWebgpuBackend({ gpu, quantization, dtype: "auto" });
+	const backend = createWebgpuBackend({
+		gpu,
+		quantization,
+		dtype: "auto",
+		polls: false,
+	});
 	if (model !== null)
 		return runCase(backend, model, bounds[bound], { ahead: false });
 	await runNaNCase(backend, bounds[bound]);

@@ -102,9 +102,25 @@ export function mostMerged({ items, count }: ItemList): number {
 	return most;
 }
 
+/** Sequences in the order of their items' size, so that no long item is left over at the end. */
+function longestFirst(
+	{ numSeqs, positions }: StepInput,
+	chunk: number,
+): Int32Array {
+	const sizes = Float64Array.from(
+		{ length: numSeqs },
+		(_, s) => s - itemTokens(positions[s], chunk) * numSeqs,
+	).sort();
+	return Int32Array.from(
+		sizes,
+		(key) => key + Math.ceil(-key / numSeqs) * numSeqs,
+	);
+}
+
 /**
  * The fused items of a step of decodes alone, and the merges of tokens with more than one; block tables begin behind the items.
- * A token's own key and value are no part of the chunks but its last item's besides. `options` null: one item a token.
+ * The longest items come first. A token's own key and value are no part of the chunks but its last item's besides. `options` null: one
+ * item a token.
  */
 export function listFused(
 	input: StepInput,
@@ -128,7 +144,7 @@ export function listFused(
 	}
 	const tables = FUSED_WORDS * numItems;
 	let item = 0;
-	for (let s = 0; s < numSeqs; s++) {
+	for (const s of longestFirst(input, chunk)) {
 		const t = queryStart[s];
 		const length = positions[t];
 		const size = itemTokens(length, chunk);

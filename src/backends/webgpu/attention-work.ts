@@ -80,7 +80,7 @@ export interface AttentionWorkOptions extends ChunkOptions {
 const DEFAULTS: AttentionWorkOptions = {
 	workgroups: 8 * 132,
 	fewestTokens: 64,
-	mostTokens: 512,
+	mostTokens: 1024,
 	fuses: null,
 	fusedWorkgroups: 2 * 132,
 	fusedTokens: 2048,

@@ -16,6 +16,7 @@ import { createKernelCompiler } from "./kernel.ts";
 import { createKvCache } from "./kv-cache.ts";
 import type { MatrixFormat, Storage } from "./layout.ts";
 import { loadWeights } from "./load-weights.ts";
+import { createPatience, noPatience, sleep } from "./patience.ts";
 import { createTimingRecorder, openPass, type Timing } from "./recorder.ts";
 
 export interface WebgpuOptions {
@@ -23,6 +24,8 @@ export interface WebgpuOptions {
 	readonly quantization: "q8_0" | "q4_0" | null;
 	/** auto: f32 where the checkpoint is f32, else f16. bf16 is kept as f16. */
 	readonly dtype: "auto" | TensorDtype;
+	/** Waiting for the device keeps the host busy, as it does in Node. */
+	readonly polls: boolean;
 	/** Times every step, for benchmarks; where the device has timestamps. */
 	readonly timing?: Timing;
 }
@@ -54,6 +57,9 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 					cache,
 					limits,
 					storage,
+					patience: options.polls
+						? createPatience(() => performance.now(), sleep)
+						: noPatience,
 					openRecorder:
 						options.timing && gpu.timestamps
 							? createTimingRecorder(gpu, options.timing)

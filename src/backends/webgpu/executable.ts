@@ -14,6 +14,7 @@ import type { KernelCompiler } from "./kernel.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { CARRIED, paddedRows, type Storage, stride } from "./layout.ts";
 import type { DeviceWeights } from "./load-weights.ts";
+import type { Patience } from "./patience.ts";
 import { buildPlan } from "./plan.ts";
 import type { OpenRecorder } from "./recorder.ts";
 import { createSampler } from "./sampler.ts";
@@ -26,6 +27,7 @@ export interface ExecutableParts {
 	readonly cache: KvCache;
 	readonly limits: Limits;
 	readonly storage: Storage;
+	readonly patience: Patience;
 	readonly openRecorder: OpenRecorder;
 }
 
@@ -39,7 +41,7 @@ export async function createExecutable(
 	parts: ExecutableParts,
 ): Promise<Executable> {
 	const { gpu, program, limits, storage, weights, cache } = parts;
-	const { openRecorder } = parts;
+	const { openRecorder, patience } = parts;
 	const { device } = gpu;
 	const { maxNumBatchedTokens, maxNumSeqs } = limits;
 	const maxRows = maxNumBatchedTokens + maxNumSeqs;
@@ -110,7 +112,7 @@ export async function createExecutable(
 			gpu.check();
 			const read = run(input);
 			try {
-				const output = await read();
+				const output = await patience.read(input.numTokens, read);
 				gpu.check();
 				return output;
 			} catch (cause) {

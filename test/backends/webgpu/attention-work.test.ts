@@ -134,32 +134,47 @@ async function checkFused(work: AttentionWork, spans: readonly Span[]) {
 	const { numFusedItems: n } = work;
 	const input = stepOf(spans, BLOCK_SIZE, 5);
 	const rows = await rowsOf(work.blockTables, 2 * n);
-	const merges = await rowsOf(work.decodeMerges, work.numMerges);
-	let i = 0;
-	let m = 0;
+	const merges = new Map(
+		(await rowsOf(work.decodeMerges, work.numMerges)).map((row) => [
+			row[0],
+			row,
+		]),
+	);
 	let most = 0;
-	for (const [t, [, length]] of spans.entries()) {
+	let size = Infinity;
+	const seen = new Set<number>();
+	for (let i = 0; i < n; ) {
+		const token = rows[2 * i][0] & (ALONE - 1);
+		const [, length] = spans[token];
 		const first = i;
 		let end = 0;
 		do {
-			const [token, table, position, slot] = rows[2 * i];
+			const [word, table, position, slot] = rows[2 * i];
 			const [from, to] = rows[2 * i + 1];
-			assert.equal(token & (ALONE - 1), t);
-			assert.equal(table, 8 * n + input.blockTableStart[t]);
-			assert.deepEqual([position, slot], [length - 1, input.slotMapping[t]]);
+			assert.equal(word & (ALONE - 1), token);
+			assert.equal(table, 8 * n + input.blockTableStart[token]);
+			assert.deepEqual(
+				[position, slot],
+				[length - 1, input.slotMapping[token]],
+			);
 			assert.equal(from, end);
 			assert.ok(to > from || length === 1);
 			end = to;
 			i++;
 		} while (end < length - 1);
 		assert.equal(end, length - 1);
+		assert.ok(rows[2 * first + 1][1] <= size + 31, "longest first");
+		size = rows[2 * first + 1][1];
+		seen.add(token);
 		const alone = i - first === 1;
 		assert.equal(rows[2 * first][0] >= ALONE, alone);
-		if (alone) continue;
-		assert.deepEqual(merges[m++], [t, first, i - first, 0]);
-		most = Math.max(most, i - first);
+		assert.deepEqual(
+			merges.get(token),
+			alone ? undefined : [token, first, i - first, 0],
+		);
+		if (!alone) most = Math.max(most, i - first);
 	}
-	assert.deepEqual([i, m, most], [n, work.numMerges, work.mostMerged]);
+	assert.deepEqual([seen.size, most], [spans.length, work.mostMerged]);
 	assert.equal(work.numDecodeItems + work.numPrefillItems, 0);
 	const words = new Uint32Array(await readBack(gpu, work.blockTables));
 	assert.deepEqual(

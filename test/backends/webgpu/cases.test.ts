@@ -8,7 +8,12 @@ for (const { quantization, bounds } of WEBGPU_CASES) {
 	const create = async () => {
 		const gpu = await platform.gpu();
 		if (gpu === null) throw new Error("the package webgpu is not installed");
-		return createWebgpuBackend({ gpu, quantization, dtype: "auto" });
+		return createWebgpuBackend({
+			gpu,
+			quantization,
+			dtype: "auto",
+			polls: true,
+		});
 	};
 	runBackendCases("webgpu", create, bounds);
 }

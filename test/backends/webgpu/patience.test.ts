@@ -1,0 +1,70 @@
+/** When a step's results are asked for, on a clock that only moves when somebody sleeps or a step runs. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+	createPatience,
+	noPatience,
+} from "../../../src/backends/webgpu/patience.ts";
+
+function scene() {
+	let clock = 0;
+	const slept: number[] = [];
+	const patience = createPatience(
+		() => clock,
+		async (ms) => {
+			slept.push(ms);
+			clock += ms;
+		},
+	);
+	/** A step whose results are there at `doneMs`; asking earlier means waiting on the device. */
+	const read = (numTokens: number, doneMs: number) =>
+		patience.read(numTokens, async () => {
+			const waited = Math.max(0, doneMs - clock);
+			clock = Math.max(clock, doneMs);
+			return waited;
+		});
+	return { slept, read };
+}
+
+test("nobody asks for three quarters of the time that the last step of as many tokens took", async () => {
+	const { slept, read } = scene();
+	assert.equal(await read(256, 8), 8);
+	assert.equal(await read(250, 16), 2);
+	assert.deepEqual(slept, [6]);
+	// Of another size: nothing is known.
+	assert.equal(await read(8192, 56), 40);
+	assert.equal(await read(8000, 96), 10);
+	assert.deepEqual(slept, [6, 30]);
+	// The duration of before, though a longer step lay between.
+	assert.equal(await read(256, 104), 2);
+});
+
+test("steps in flight are read in order, each timed from the end of the one before", async () => {
+	const { slept, read } = scene();
+	const waited = await Promise.all([read(4, 8), read(4, 16), read(4, 24)]);
+	assert.deepEqual(waited, [8, 2, 2]);
+	assert.deepEqual(slept, [6, 6]);
+});
+
+test("short steps are asked for at once", async () => {
+	const { slept, read } = scene();
+	for (let i = 1; i <= 3; i++) await read(1, 2 * i);
+	assert.deepEqual(slept, []);
+});
+
+test("a step that fails holds up none behind it", async () => {
+	const { read } = scene();
+	const patience = createPatience(
+		() => 0,
+		async () => {},
+	);
+	const failing = patience.read(1, () => Promise.reject(new Error("lost")));
+	const next = patience.read(1, async () => "there");
+	await assert.rejects(failing, /lost/);
+	assert.equal(await next, "there");
+	assert.equal(await read(1, 1), 1);
+});
+
+test("hosts that are told ask at once", async () => {
+	assert.equal(await noPatience.read(1, async () => 5), 5);
+});
