@@ -7,7 +7,7 @@ import type {
 	StepInput,
 	WeightSource,
 } from "../../src/backends/backend.ts";
-import { weightsOf } from "../../src/backends/program.ts";
+import { checkpointTensors } from "../../src/backends/program.ts";
 import { referenceBackend } from "../../src/backends/reference/backend.ts";
 import { rowLogprobs } from "../../src/backends/reference/logprobs.ts";
 import {
@@ -390,12 +390,7 @@ test("logprobs are log-softmax; the chosen first, the best in order, ranks by gr
  */
 async function nanModel(badToken: number): Promise<Executable> {
 	const program = buildProgram(parseModelConfig(TINY_CONFIG));
-	const shapes = weightsOf(program).flatMap(({ parts, shape }) =>
-		parts.map(({ tensor, rows }) => ({
-			name: tensor,
-			shape: [rows, ...shape.slice(1)],
-		})),
-	);
+	const shapes = checkpointTensors(program);
 	const plain = dummyWeights(shapes, { seed: 7, dtype: "f32" });
 	const weights: WeightSource = {
 		...plain,
