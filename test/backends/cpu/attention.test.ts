@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TensorDtype } from "../../../src/backends/backend.ts";
 import { FORMATS } from "../../../src/backends/cpu/format.ts";
-import { paddedHead, tilesScratch } from "../../../src/backends/cpu/plan.ts";
+import { paddedHead, tilesScratch } from "../../../src/backends/cpu/scratch.ts";
 import { randomSource } from "../../support/random.ts";
 import { assertClose, eachBuild, type Room, stored } from "./kernel-room.ts";
 

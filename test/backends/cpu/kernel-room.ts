@@ -15,7 +15,7 @@ import {
 	type Kernels,
 	loadKernels,
 } from "../../../src/backends/cpu/kernels.ts";
-import { createArena } from "../../../src/backends/cpu/plan.ts";
+import { createArena } from "../../../src/backends/cpu/arena.ts";
 import {
 	float32ToBfloat16,
 	float32ToFloat16,
