@@ -1,7 +1,11 @@
 /** Finds a model's files, reads what they say, and puts it on a device. The only file that knows every backend and weight format. */
 import type { Backend, Executable, WeightSource } from "./backends/backend.ts";
 import type { KernelBench } from "./backends/kernel-bench.ts";
-import { type Program, weightsOf } from "./backends/program.ts";
+import {
+	checkpointTensors,
+	type Program,
+	weightsOf,
+} from "./backends/program.ts";
 import { checkWeights } from "./backends/read-weight.ts";
 import { type EngineConfig, show } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
@@ -347,14 +351,4 @@ function countParameters(program: Program): number {
 		shape.reduce((product, n) => product * n, 1),
 	);
 	return sizes.reduce((sum, n) => sum + n, 0);
-}
-
-/** The tensors a checkpoint of this program has. */
-function checkpointTensors(program: Program) {
-	return weightsOf(program).flatMap(({ parts, shape }) =>
-		parts.map(({ tensor, rows }) => ({
-			name: tensor,
-			shape: [rows, ...shape.slice(1)],
-		})),
-	);
 }

@@ -207,6 +207,25 @@ export function weightsOf(program: Program): Weight[] {
 	return [...weights.values()];
 }
 
+/** The tensors a checkpoint of this program has, each once. */
+export function checkpointTensors(
+	program: Program,
+): { readonly name: string; readonly shape: readonly number[] }[] {
+	const shapes = new Map<string, readonly number[]>();
+	for (const weight of weightsOf(program))
+		for (const part of weight.parts)
+			shapes.set(part.tensor, tensorShape(weight, part));
+	return Array.from(shapes, ([name, shape]) => ({ name, shape }));
+}
+
+/** What a checkpoint must say of the tensor that the part comes from. */
+export function tensorShape(
+	{ shape }: Weight,
+	{ rows, view }: WeightPart,
+): readonly number[] {
+	return view?.shape ?? [rows, ...shape.slice(1)];
+}
+
 /** Bytes one token takes in the KV cache of all layers. */
 export function kvBytesPerToken(
 	program: Program,

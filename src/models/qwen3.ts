@@ -13,7 +13,7 @@ export function qwen3(config: ModelConfig): Program {
 	const qSize = heads.numHeads * heads.headDim;
 	const kvSize = heads.numKvHeads * heads.headDim;
 	const eps = config.rmsNormEps;
-	const rope = { inverseFrequencies: inverseFrequencies(config) };
+	const rope = { inverseFrequencies: inverseFrequencies(config), scale: 1 };
 
 	const tokens = (name: string, width: number): Activation => ({
 		name,
@@ -70,6 +70,8 @@ export function qwen3(config: ModelConfig): Program {
 				heads,
 				scale: heads.headDim ** -0.5,
 				slidingWindow: config.slidingWindows[layer],
+				softCap: null,
+				sinks: null,
 				qkv,
 				output: attended,
 			},
@@ -84,6 +86,8 @@ export function qwen3(config: ModelConfig): Program {
 							[`${attn}.o_proj.bias`, hiddenSize],
 						])
 					: null,
+				postNorm: null,
+				scale: 1,
 				residual,
 			},
 			{
@@ -94,6 +98,8 @@ export function qwen3(config: ModelConfig): Program {
 					[`${at}.mlp.gate_proj.weight`, intermediateSize],
 					[`${at}.mlp.up_proj.weight`, intermediateSize],
 				]),
+				bias: null,
+				activation: "silu",
 				output: gated,
 			},
 			{
@@ -103,6 +109,8 @@ export function qwen3(config: ModelConfig): Program {
 					[`${at}.mlp.down_proj.weight`, hiddenSize],
 				]),
 				bias: null,
+				postNorm: null,
+				scale: 1,
 				residual,
 			},
 		];
@@ -113,13 +121,15 @@ export function qwen3(config: ModelConfig): Program {
 		vocabSize,
 		kvLayers: new Array(numLayers).fill(heads),
 		ops: [
-			{ op: "embed", weight: embedding, output: residual },
+			{ op: "embed", weight: embedding, scale: 1, output: residual },
 			...Array.from({ length: numLayers }, (_, i) => layerOps(i)).flat(),
 			{
 				op: "logits",
 				input: residual,
 				norm: norm("model.norm", hiddenSize, eps),
 				weight: lmHead,
+				scale: 1,
+				softCap: null,
 				output: logits,
 			},
 			{ op: "sample", logits },
