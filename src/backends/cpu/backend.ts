@@ -18,7 +18,12 @@ import type { Op, Weight } from "../program.ts";
 import { calibrate } from "./calibrate.ts";
 import type { WeightFormat } from "./format.ts";
 import { instantiate, loadKernels } from "./kernels.ts";
-import { type Layout, layOut, PAGE_BYTES, WASM_MEMORY_BYTES } from "./layout.ts";
+import {
+	type Layout,
+	layOut,
+	PAGE_BYTES,
+	WASM_MEMORY_BYTES,
+} from "./layout.ts";
 import { loadWeights } from "./load-weights.ts";
 import type { RopeTable } from "./places.ts";
 import { NUM_STEPS } from "./plan.ts";

@@ -3,7 +3,12 @@ import { NanoVllmError } from "../../errors.ts";
 import type { Limits, TensorDtype } from "../backend.ts";
 import type { Op, Program, Weight } from "../program.ts";
 import { createArena } from "./arena.ts";
-import { FORMATS, GROUP_ROWS, groupBytes, type WeightFormat } from "./format.ts";
+import {
+	FORMATS,
+	GROUP_ROWS,
+	groupBytes,
+	type WeightFormat,
+} from "./format.ts";
 import {
 	createPlaces,
 	type PackedMatrix,

@@ -51,7 +51,7 @@ eachBuild((room) => {
 				room.reset();
 				const at = room.put(head);
 				const norm = withNorm ? room.put(weight) : 0;
-				room.kernels.norm_rope(at, headDim, norm, 1e-6, room.put(cosSin));
+				room.kernels.norm_rope(at, headDim, norm, 1e-6, room.put(cosSin), half);
 				assert.equal(room.i32(at + headDim * 4, 1)[0], -1, "wrote too far");
 				const x = withNorm ? normed(head, weight, 1e-6) : head;
 				const got = room.f32(at, headDim);
@@ -302,6 +302,8 @@ function attend(
 		blockBytes,
 		a.scale,
 		window,
+		0,
+		0,
 		out,
 		outWidth * 4,
 		scratch,

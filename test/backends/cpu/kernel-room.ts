@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import type { TensorDtype } from "../../../src/backends/backend.ts";
+import { createArena } from "../../../src/backends/cpu/arena.ts";
 import {
 	depthOf,
 	FORMATS,
@@ -15,7 +16,6 @@ import {
 	type Kernels,
 	loadKernels,
 } from "../../../src/backends/cpu/kernels.ts";
-import { createArena } from "../../../src/backends/cpu/arena.ts";
 import {
 	float32ToBfloat16,
 	float32ToFloat16,
