@@ -9,6 +9,8 @@ import {
 	runCase,
 	runNaNCase,
 } from "./backend-case.ts";
+import { FEATURES } from "./feature-cases.ts";
+import { routesExactly } from "./feature-program.ts";
 
 /**
  * Registers a test per model and bounds. `name` is the backend's, for the tests' names. Under the first bounds the steps of every
@@ -24,17 +26,42 @@ export function runBackendCases(
 		for (const index of MODELS.keys()) {
 			const ahead = bound === bounds[0] && index % 3 === 0;
 			if (bound.models === (index % 2 === 0 ? "even" : "odd")) continue;
-			test(`${name}, ${types}: ${describeModel(index)}`, async (t) => {
-				const backend = await createBackend();
-				const worst = await runCase(backend, index, bound, { ahead });
-				t.diagnostic(
-					`largest difference of a logprob: ${worst.toExponential(1)}`,
-				);
-			});
+			testCase(name, createBackend, index, bound, ahead);
 		}
 		test(`${name}, ${types}: rows whose logits are NaN fail, and say so`, async () => {
 			const backend = await createBackend();
 			await runNaNCase(backend, bound);
 		});
 	}
+}
+
+/** The same for the features no Qwen3 has. Bounds that are not `exact` leave out cases where a rounded number would choose other experts. */
+export function runFeatureCases(
+	name: string,
+	createBackend: () => Backend | Promise<Backend>,
+	bounds: readonly (BackendBounds & { readonly exact?: true })[],
+): void {
+	for (const bound of bounds)
+		for (const [i, feature] of FEATURES.entries()) {
+			const index = MODELS.length + i;
+			const ahead = bound === bounds[0] && index % 3 === 0;
+			if (bound.models === (i % 2 === 0 ? "even" : "odd")) continue;
+			if (bound.exact || routesExactly(feature))
+				testCase(name, createBackend, index, bound, ahead);
+		}
+}
+
+function testCase(
+	name: string,
+	createBackend: () => Backend | Promise<Backend>,
+	index: number,
+	bound: BackendBounds,
+	ahead: boolean,
+): void {
+	const title = `${name}, ${describeTypes(bound)}: ${describeModel(index)}`;
+	test(title, async (t) => {
+		const backend = await createBackend();
+		const worst = await runCase(backend, index, bound, { ahead });
+		t.diagnostic(`largest difference of a logprob: ${worst.toExponential(1)}`);
+	});
 }

@@ -4,7 +4,10 @@ import {
 	createCpuBackend,
 } from "../../../src/backends/cpu/backend.ts";
 import { platform } from "../../../src/platform/node.ts";
-import { runBackendCases } from "../../support/backend-cases.ts";
+import {
+	runBackendCases,
+	runFeatureCases,
+} from "../../support/backend-cases.ts";
 import { quantizedSource } from "./plain-quantization.ts";
 
 const cpu = (options: Partial<CpuOptions>) => () =>
@@ -55,4 +58,8 @@ runBackendCases("cpu", cpu({ quantization: "q4_0" }), [
 				isVocabulary(tensor) ? "q8_0" : "q4_0",
 			),
 	},
+]);
+
+runFeatureCases("cpu", cpu({ threads: 3 }), [
+	{ weights: "f32", cache: "f32", atol: 3e-5, rtol: 3e-6, exact: true },
 ]);
