@@ -113,6 +113,12 @@ export function routesExactly({ blocks }: FeatureCase): boolean {
 	);
 }
 
+export function storesColumns({ blocks }: FeatureCase): boolean {
+	return blocks.some(
+		(block) => block.kind === "experts" && block.storage === "columns",
+	);
+}
+
 type NormOf = (name: string, length?: number) => Norm;
 
 const layerOf = (blocks: readonly Block[], i: number): number =>
