@@ -3,6 +3,7 @@ import { NanoVllmError } from "../../errors.ts";
 import type { Limits, TensorDtype } from "../backend.ts";
 import type { Op, Program, Weight } from "../program.ts";
 import { createArena } from "./arena.ts";
+import { expertGroupsOf } from "./expert-tasks.ts";
 import {
 	FORMATS,
 	GROUP_ROWS,
@@ -25,7 +26,7 @@ import {
 	threadScratchOf,
 } from "./scratch.ts";
 import { stepBytesOf } from "./step.ts";
-import { expertGroupsOf, makeTasks } from "./tasks.ts";
+import { makeTasks } from "./tasks.ts";
 
 export interface Layout {
 	readonly plan: Plan;
