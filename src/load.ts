@@ -10,12 +10,11 @@ import { checkWeights } from "./backends/read-weight.ts";
 import { type EngineConfig, show } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
 import { buildProgram } from "./models/architectures.ts";
+import { type ModelConfig, parseModelConfig } from "./models/config.ts";
 import {
 	type GenerationConfig,
-	type ModelConfig,
 	parseGenerationConfig,
-	parseModelConfig,
-} from "./models/config.ts";
+} from "./models/generation-config.ts";
 import type { Platform } from "./platform/platform.ts";
 import {
 	type ChatTemplate,
@@ -75,7 +74,10 @@ export async function loadModel(
 	const generation = parseGenerationConfig(
 		await readJson(files, "generation_config.json", false),
 	);
-	const program = buildProgram(modelConfig);
+	const program = buildProgram(
+		modelConfig,
+		config.maxModelLen ?? modelConfig.maxPositionEmbeddings,
+	);
 	const text = config.skipTokenizerInit ? null : await loadText(files);
 	const backend = await openBackend(config, platform);
 	const wanted = limitsOf(config, modelConfig, backend.name);
