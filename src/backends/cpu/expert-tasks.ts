@@ -31,7 +31,7 @@ export function placeRouting(
 	const choices = numTokens * most((op) => op.topK);
 	const words = (count: number) => arena.take(count * 4);
 	return {
-		logits: words(numTokens * numExperts),
+		logits: words((numTokens + 1) * numExperts),
 		ids: words(choices),
 		weights: words(choices),
 		starts: words(numExperts + 1),

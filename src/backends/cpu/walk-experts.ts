@@ -66,7 +66,10 @@ function route(
 	);
 }
 
-/** Pieces are a few rows and one panel. */
+/**
+ * Pieces are a few rows and one panel. A row left alone is met as one of two (the other's logits are nobody's): the kernel for one row
+ * adds in another order, and which experts a token goes to shall not depend on how many tokens there are.
+ */
 function routerLogits(
 	{ kernels, plan, scratch, share }: Thread,
 	{ router }: ExpertsTask,
@@ -83,7 +86,7 @@ function routerLogits(
 				router.format,
 				plan.groups + block * groupBytes,
 				router.groupBytes,
-				Math.min(ROUTER_ROWS, count - first),
+				Math.max(2, Math.min(ROUTER_ROWS, count - first)),
 				router.w,
 				router.panelBytes,
 				panel,

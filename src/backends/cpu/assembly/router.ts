@@ -1,5 +1,6 @@
 // mixtureOfExperts: which experts each token goes to, and the tokens in the order of their experts.
-import { exp4, max4, sum4 } from "./simd";
+import { addWide } from "./logits";
+import { exp4, max4 } from "./simd";
 
 /**
  * The topK greatest of numExperts logits (of equal ones the first) for tokens [start, end), and how much each counts:
@@ -15,7 +16,7 @@ export function choose_experts(
 		const shares = weights + <usize>t * <usize>topK * 4;
 		const peak = greatest(row, numExperts);
 		const total = sum_exp(row, numExperts, peak);
-		let sum: f32 = 0;
+		let sum: f64 = 0;
 		for (let j: usize = 0; j < <usize>topK; j++) {
 			const expert = take_best(row, numExperts, shares + j * 4);
 			store<i32>(chosen + j * 4, expert);
@@ -23,7 +24,7 @@ export function choose_experts(
 			store<f32>(shares + j * 4, p);
 			sum += p;
 		}
-		const factor = normalize ? scale / sum : scale;
+		const factor = normalize ? scale / <f32>sum : scale;
 		for (let j: usize = 0; j < <usize>topK; j++) store<f32>(shares + j * 4, load<f32>(shares + j * 4) * factor);
 	}
 }
@@ -38,13 +39,14 @@ function greatest(x: usize, n: i32): f32 {
 	return peak;
 }
 
+/** Σ e^(x − peak) */
 function sum_exp(x: usize, n: i32, peak: f32): f32 {
-	let sums = f32x4.splat(0);
+	let sums = f64x2.splat(0);
 	const end = x + <usize>n * 4;
-	for (; x + 16 <= end; x += 16) sums = f32x4.add(sums, exp4(f32x4.sub(v128.load(x), f32x4.splat(peak))));
-	let sum = sum4(sums);
+	for (; x + 16 <= end; x += 16) sums = addWide(sums, exp4(f32x4.sub(v128.load(x), f32x4.splat(peak))));
+	let sum = f64x2.extract_lane(sums, 0) + f64x2.extract_lane(sums, 1);
 	for (; x < end; x += 4) sum += f32x4.extract_lane(exp4(f32x4.splat(load<f32>(x) - peak)), 0);
-	return sum;
+	return <f32>sum;
 }
 
 /** Writes the greatest value to `value` and minus infinity in its place. Where nothing compares (NaN) some expert is taken still. */
