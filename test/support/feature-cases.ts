@@ -7,6 +7,113 @@ const GELU = { kind: "gated", activation: "gelu_tanh" } as const;
 /** The least attention there is, where a case is about something else. */
 const PLAIN: Block = { kind: "attention", heads: [1, 1, 2] };
 
+/** Features as families mix them. */
+export const FAMILIES: readonly FeatureCase[] = [
+	{
+		name: "as Gemma 2",
+		hidden: 72,
+		vocab: 257,
+		blockSize: 16,
+		embedScale: 72 ** 0.5,
+		logitCap: 30,
+		plusOne: true,
+		blocks: [33, undefined, 33].flatMap((window): Block[] => [
+			{
+				kind: "attention",
+				heads: [4, 2, 18],
+				window,
+				softCap: 50,
+				postNorm: true,
+			},
+			{
+				kind: "mlp",
+				intermediate: 130,
+				activation: "gelu_tanh",
+				postNorm: true,
+			},
+		]),
+	},
+	{
+		name: "as OLMo 2",
+		hidden: 64,
+		vocab: 131,
+		blockSize: 16,
+		blocks: [0, 1].flatMap((): Block[] => [
+			{
+				kind: "attention",
+				heads: [4, 4, 16],
+				norm: false,
+				qkNorm: "all",
+				postNorm: true,
+			},
+			{ kind: "mlp", intermediate: 96, norm: false, postNorm: true },
+		]),
+	},
+	{
+		name: "as gpt-oss",
+		hidden: 90,
+		vocab: 201,
+		blockSize: 16,
+		blocks: [16, undefined].flatMap((window): Block[] => [
+			{
+				kind: "attention",
+				heads: [8, 1, 16],
+				window,
+				sinks: true,
+				bias: true,
+				rope: [8, 1.35],
+			},
+			{
+				kind: "experts",
+				intermediate: 90,
+				numExperts: 32,
+				topK: 4,
+				storage: "columns",
+				normalize: true,
+				bias: true,
+				gating: { kind: "clamped_swiglu", limit: 7 },
+			},
+		]),
+	},
+	{
+		name: "as Granite and Qwen3 mixtures",
+		hidden: 96,
+		vocab: 151,
+		blockSize: 16,
+		embedScale: 12,
+		logitScale: 1 / 6,
+		blocks: ([true, undefined] as const).flatMap((normalize): Block[] => [
+			{
+				kind: "attention",
+				heads: [6, 2, 32],
+				qkNorm: "head",
+				scale: 0.22,
+			},
+			{
+				kind: "experts",
+				intermediate: 48,
+				numExperts: 128,
+				topK: 8,
+				storage: "parts",
+				normalize,
+				scale: 0.22,
+			},
+		]),
+	},
+	{
+		name: "as SmolLM3 and Phi",
+		hidden: 56,
+		vocab: 127,
+		blockSize: 3,
+		blocks: [
+			{ kind: "attention", heads: [4, 1, 14], rope: null },
+			{ kind: "mlp", intermediate: 57 },
+			{ kind: "attention", heads: [2, 2, 32], rope: [6, 1], bias: true },
+			{ kind: "mlp", intermediate: 64, bias: true, activation: "gelu_tanh" },
+		],
+	},
+];
+
 export const FEATURES: readonly FeatureCase[] = [
 	{
 		name: "one of everything",
@@ -152,107 +259,5 @@ export const FEATURES: readonly FeatureCase[] = [
 			blocks: [block, PLAIN],
 		};
 	}),
-	{
-		name: "as Gemma 2",
-		hidden: 72,
-		vocab: 257,
-		blockSize: 16,
-		embedScale: 72 ** 0.5,
-		logitCap: 30,
-		plusOne: true,
-		blocks: [33, undefined, 33].flatMap((window): Block[] => [
-			{
-				kind: "attention",
-				heads: [4, 2, 18],
-				window,
-				softCap: 50,
-				postNorm: true,
-			},
-			{
-				kind: "mlp",
-				intermediate: 130,
-				activation: "gelu_tanh",
-				postNorm: true,
-			},
-		]),
-	},
-	{
-		name: "as OLMo 2",
-		hidden: 64,
-		vocab: 131,
-		blockSize: 16,
-		blocks: [0, 1].flatMap((): Block[] => [
-			{
-				kind: "attention",
-				heads: [4, 4, 16],
-				norm: false,
-				qkNorm: "all",
-				postNorm: true,
-			},
-			{ kind: "mlp", intermediate: 96, norm: false, postNorm: true },
-		]),
-	},
-	{
-		name: "as gpt-oss",
-		hidden: 90,
-		vocab: 201,
-		blockSize: 16,
-		blocks: [16, undefined].flatMap((window): Block[] => [
-			{
-				kind: "attention",
-				heads: [8, 1, 16],
-				window,
-				sinks: true,
-				bias: true,
-				rope: [8, 1.35],
-			},
-			{
-				kind: "experts",
-				intermediate: 90,
-				numExperts: 32,
-				topK: 4,
-				storage: "columns",
-				normalize: true,
-				bias: true,
-				gating: { kind: "clamped_swiglu", limit: 7 },
-			},
-		]),
-	},
-	{
-		name: "as Granite and Qwen3 mixtures",
-		hidden: 96,
-		vocab: 151,
-		blockSize: 16,
-		embedScale: 12,
-		logitScale: 1 / 6,
-		blocks: ([true, undefined] as const).flatMap((normalize): Block[] => [
-			{
-				kind: "attention",
-				heads: [6, 2, 32],
-				qkNorm: "head",
-				scale: 0.22,
-			},
-			{
-				kind: "experts",
-				intermediate: 48,
-				numExperts: 128,
-				topK: 8,
-				storage: "parts",
-				normalize,
-				scale: 0.22,
-			},
-		]),
-	},
-	{
-		name: "as SmolLM3 and Phi",
-		hidden: 56,
-		vocab: 127,
-		blockSize: 3,
-		blocks: [
-			{ kind: "attention", heads: [4, 1, 14], rope: null },
-			{ kind: "mlp", intermediate: 57 },
-			{ kind: "attention", heads: [2, 2, 32], rope: [6, 1], bias: true },
-			{ kind: "mlp", intermediate: 64, bias: true, activation: "gelu_tanh" },
-		],
-	},
+	...FAMILIES,
 ];
