@@ -13,22 +13,13 @@ import type {
 	TensorDtype,
 	WeightSource,
 } from "../../src/backends/backend.ts";
-import {
-	checkpointTensors,
-	kvBytesPerToken,
-	type Program,
-} from "../../src/backends/program.ts";
+import { kvBytesPerToken, type Program } from "../../src/backends/program.ts";
 import { referenceBackend } from "../../src/backends/reference/backend.ts";
 import { buildProgram } from "../../src/models/architectures.ts";
 import { parseModelConfig } from "../../src/models/config.ts";
-import {
-	float32ToBfloat16,
-	float32ToFloat16,
-	toFloat32,
-} from "../../src/weights/convert.ts";
-import { dummyWeights } from "../../src/weights/dummy.ts";
 import { byRow, compareOutputs, type Tolerance } from "./backend-compare.ts";
 import { StepWriter } from "./backend-steps.ts";
+import { checkpoint, encode } from "./case-checkpoint.ts";
 import { FEATURES } from "./feature-cases.ts";
 import { featureProgram } from "./feature-program.ts";
 
@@ -294,44 +285,4 @@ function limitsOf(program: Program, blockSize: number): Limits {
 	// Room for this many blocks whatever the backend pads them to.
 	const kvCacheBytes = 16 * numBlocks * blockSize * kvBytesPerToken(program, 4);
 	return { ...LIMITS, blockSize, kvCacheBytes, memoryUtilization: 1 };
-}
-
-/** Dummy weights with outliers: every 101st element of a matrix is six times as large. Sinks and the like are made to count. */
-function checkpoint(
-	program: Program,
-	dtype: TensorDtype,
-	seed: number,
-): WeightSource {
-	const tensors = checkpointTensors(program);
-	const source = dummyWeights(tensors, { seed, dtype });
-	return {
-		...source,
-		async read(name, rowStart, rowEnd, signal) {
-			const bytes = await source.read(name, rowStart, rowEnd, signal);
-			const shape = source.tensors.get(name)?.shape ?? [];
-			const values = toFloat32(bytes, dtype).slice();
-			if (isLoud(name))
-				return encode(
-					values.map((v) => v * 50),
-					dtype,
-				);
-			if (shape.length < 2) return bytes;
-			const rowLength = values.length / (rowEnd - rowStart);
-			for (let i = 0; i < values.length; i++)
-				if ((rowStart * rowLength + i) % 101 === 50) values[i] *= 6;
-			return encode(values, dtype);
-		},
-	};
-}
-
-/** Vectors of feature-program.ts that would be near zero. */
-const isLoud = (name: string) => /^\d+\.(sinks|\w+\.bias)$/.test(name);
-
-function encode(values: Float32Array, dtype: TensorDtype): Uint8Array {
-	if (dtype === "f32") return new Uint8Array(values.buffer);
-	return new Uint8Array(
-		dtype === "bf16"
-			? float32ToBfloat16(values).buffer
-			: float32ToFloat16(values).values.buffer,
-	);
 }

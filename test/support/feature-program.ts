@@ -9,8 +9,8 @@ import type {
 	Program,
 	Rope,
 	Weight,
-	WeightPart,
 } from "../../src/backends/program.ts";
+import { expertsOp } from "./feature-experts.ts";
 
 /** qkv, rope, attention, output. What is left out is off, but `norm` and `rope`. */
 export interface AttentionBlock {
@@ -41,8 +41,8 @@ export interface MlpBlock {
 	readonly scale?: number;
 }
 
-/** How a checkpoint holds experts: a tensor each, stacks, or stacks of columns in which gate and up alternate. */
-export type ExpertStorage = "parts" | "stack" | "columns";
+/** How a checkpoint holds experts: a tensor each, one matrix of all, stacks, or stacks of columns in which gate and up alternate. */
+export type ExpertStorage = "parts" | "whole" | "stack" | "columns";
 
 export interface ExpertsBlock {
 	readonly kind: "experts";
@@ -119,7 +119,7 @@ export function storesColumns({ blocks }: FeatureCase): boolean {
 	);
 }
 
-type NormOf = (name: string, length?: number) => Norm;
+export type NormOf = (name: string, length?: number) => Norm;
 
 const layerOf = (blocks: readonly Block[], i: number): number =>
 	blocks.slice(0, i).filter(({ kind }) => kind === "attention").length;
@@ -255,88 +255,23 @@ function mlpOps(
 	];
 }
 
-function expertsOp(
-	block: ExpertsBlock,
-	name: string,
-	residual: Activation,
-	norm: NormOf,
-): Op {
-	const { intermediate: I, numExperts: E, storage } = block;
-	const H = residual.width;
-	const experts = Array.from({ length: E }, (_, e) => e);
-	const bias = (which: string, length: number) =>
-		block.bias ? vector(`${name}.${which}.bias`, length) : null;
-	return {
-		op: "mixtureOfExperts",
-		norm: norm(`${name}.norm`),
-		numExperts: E,
-		topK: block.topK,
-		normalize: block.normalize ?? false,
-		gating: block.gating ?? { kind: "gated", activation: "silu" },
-		router: matrix(`${name}.router`, E, H),
-		routerBias: bias("router", E),
-		gateUp: {
-			name: `${name}.gate_up`,
-			shape: [E * 2 * I, H],
-			parts: experts.flatMap((e) =>
-				[0, 1].map((half) => gateUpPart(`${name}.experts`, e, half)),
-			),
-		},
-		gateUpBias: bias("gate_up", E * 2 * I),
-		down: {
-			name: `${name}.down`,
-			shape: [E * H, I],
-			parts: experts.map((e) => downPart(`${name}.experts`, e)),
-		},
-		downBias: bias("down", E * H),
-		scale: block.scale ?? 1,
-		residual,
-	};
-
-	function gateUpPart(prefix: string, index: number, half: number): WeightPart {
-		const rows = I;
-		if (storage === "parts")
-			return {
-				tensor: `${prefix}.${index}.${half === 0 ? "gate" : "up"}.weight`,
-				rows,
-			};
-		const columns = storage === "columns";
-		return {
-			tensor: `${prefix}.gate_up.weight`,
-			rows,
-			view: {
-				shape: columns ? [E, H, 2 * I] : [E, 2 * I, H],
-				index,
-				transposed: columns,
-				first: columns ? half : half * I,
-				step: columns ? 2 : 1,
-			},
-		};
-	}
-
-	function downPart(prefix: string, index: number): WeightPart {
-		if (storage === "parts")
-			return { tensor: `${prefix}.${index}.down.weight`, rows: H };
-		const columns = storage === "columns";
-		const shape = columns ? [E, I, H] : [E, H, I];
-		const view = { shape, index, transposed: columns, first: 0, step: 1 };
-		return { tensor: `${prefix}.down.weight`, rows: H, view };
-	}
-}
-
 const activation = (name: string, width: number): Activation => ({
 	name,
 	rows: "T",
 	width,
 });
 
-const matrix = (name: string, rows: number, columns: number): Weight => ({
+export const matrix = (
+	name: string,
+	rows: number,
+	columns: number,
+): Weight => ({
 	name,
 	shape: [rows, columns],
 	parts: [{ tensor: `${name}.weight`, rows }],
 });
 
-const vector = (name: string, length: number): Weight => ({
+export const vector = (name: string, length: number): Weight => ({
 	name,
 	shape: [length],
 	parts: [{ tensor: name, rows: length }],

@@ -76,8 +76,6 @@ const quantizedAs = (tensor: string, format: QuantizedFormat) =>
 
 for (const [format, models] of [
 	["q8_0", "even"],
-	["q8_0", "odd"],
-	["q4_0", "even"],
 	["q4_0", "odd"],
 ] as const)
 	runFeatureCases("cpu", cpu({ quantization: format }), [
