@@ -283,7 +283,7 @@ function limitsOf(
 	if (maxModelLen > longest)
 		throw new NanoVllmError(
 			"invalid_option",
-			`maxModelLen is ${maxModelLen}, the model was made for at most ${longest} (max_position_embeddings). Lower it.`,
+			`maxModelLen is ${maxModelLen}, the model was made for at most ${longest} (max_position_embeddings, stretched by its rope scaling). Lower it.`,
 		);
 	const least = config.enableChunkedPrefill ? 1 : maxModelLen;
 	const fallback = Math.max(

@@ -4,7 +4,8 @@
  */
 import type { Program } from "../backends/program.ts";
 import type { ModelConfig } from "./config.ts";
-import { decoder, type Traits } from "./decoder.ts";
+import { decoder } from "./decoder.ts";
+import type { Traits } from "./traits.ts";
 
 export function gemma2(config: ModelConfig, maxModelLen: number): Program {
 	return decoder(config, maxModelLen, gemma(config));
