@@ -21,13 +21,8 @@ import {
 	float32ToFloat16,
 } from "../../../src/weights/convert.ts";
 
-/** Kernels the backend calls only from other kernels, exported for tests. */
-export interface InnerKernels {
-	rms_norm(x: number, weight: number, n: number, eps: number, to: number): void;
-}
-
 export interface Room {
-	readonly kernels: Kernels & InnerKernels;
+	readonly kernels: Kernels;
 	readonly memory: WebAssembly.Memory;
 	/** Everything handed out before is free again. */
 	reset(): void;
@@ -57,7 +52,7 @@ async function openRoom(build: "relaxed" | "base"): Promise<Room | null> {
 	const loaded = await loadKernels(false, { relaxed: build === "relaxed" });
 	if (!loaded.build.startsWith(build)) return null;
 	const memory = new WebAssembly.Memory({ initial: 512, maximum: 65536 });
-	const kernels = instantiate(loaded.module, memory) as Room["kernels"];
+	const kernels = instantiate(loaded.module, memory);
 	let arena = createArena(65536);
 	const room: Room = {
 		kernels,
