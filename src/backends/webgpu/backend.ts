@@ -94,12 +94,16 @@ function checkCacheDtype({ kvCacheDtype }: CompileOptions): void {
 	);
 }
 
-/** f32 throughout where the checkpoint, or the user, has f32; else halves. */
+/**
+ * f32 throughout where the checkpoint, or the user, has f32; else halves. Heads of an odd size, which no family has, are kept in f32 too: halves
+ * of two heads would share a word.
+ */
 function storageOf(
 	program: Program,
 	source: WeightSource,
 	{ quantization, dtype }: WebgpuOptions,
 ): Storage {
+	if (program.kvLayers.some(({ headDim }) => headDim % 2 === 1)) return "f32";
 	if (quantization !== null) return "f16";
 	if (dtype !== "auto") return dtype === "f32" ? "f32" : "f16";
 	const stored = program.ops.flatMap((op) =>

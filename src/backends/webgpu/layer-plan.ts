@@ -2,17 +2,30 @@
  * The dispatches of all layers for steps of at most so many tokens. Knows which kernel may take in what the one before left: a
  * norm adds up the partial sums of the split linear before it, and one token's linear does its norm itself.
  */
-import { assert } from "../../errors.ts";
-import type { Activation, Norm, Op, Weight } from "../program.ts";
+import type {
+	Activation,
+	ActivationFunction,
+	Gating,
+	Norm,
+	Op,
+	Weight,
+} from "../program.ts";
 import {
 	attentionDispatches,
 	ropeAndCacheDispatches,
 } from "./attention-plan.ts";
 import type { Dispatch } from "./dispatch.ts";
+import { convertRows } from "./kernels/convert-rows.ts";
 import type { Split } from "./kernels/linear.ts";
+import { postNorm } from "./kernels/post-norm.ts";
 import { addPartials, rmsNorm, rowGrid } from "./kernels/rms-norm.ts";
-import { BYTES, stride } from "./layout.ts";
-import { type LinearOp, linearDispatches, splitOf } from "./linear-plan.ts";
+import { BYTES, paddedRows, stride } from "./layout.ts";
+import {
+	type LinearOp,
+	type LinearSpec,
+	linearDispatches,
+	splitOf,
+} from "./linear-plan.ts";
 import {
 	type Bound,
 	dispatchOf,
@@ -28,6 +41,7 @@ interface Pending {
 	readonly residual: Activation;
 	readonly split: Split;
 	readonly bias: Weight | null;
+	readonly scale: number;
 }
 
 /** Up to so many tokens a linear does its own norm. */
@@ -37,7 +51,7 @@ const MOST_FUSED_TOKENS = 1;
 export function partialElements(parts: PlanParts, most: number): number {
 	const sizes = parts.program.ops.map((op) => {
 		if (op.op !== "linearAdd") return 0;
-		const split = splitOf(parts, addition(op, most));
+		const split = sumsOf(parts, op, most);
 		return split ? split.splits * split.rows * stride(op.residual.width) : 0;
 	});
 	return Math.max(0, ...sizes);
@@ -61,15 +75,19 @@ export async function buildLayers(
 			case "normGatedLinear": {
 				const takes: Pending | null = pending;
 				if (takes !== null && takes.residual.name !== op.input.name) settle();
+				if (op.norm === null) settle();
 				made.push(...normedLinear(parts, partials, op, pending, most));
 				pending = null;
 				break;
 			}
 			case "linearAdd": {
 				settle();
-				const split = splitOf(parts, addition(op, most));
+				const split = sumsOf(parts, op, most);
 				made.push(...linearAdd(parts, partials, op, split, most));
-				if (split) pending = { residual: op.residual, split, bias: op.bias };
+				const { residual, bias, scale } = op;
+				if (op.postNorm !== null)
+					made.push(postNormed(parts, partials, op, op.postNorm, most));
+				else if (split) pending = { residual, split, bias, scale };
 				break;
 			}
 			case "ropeAndCache":
@@ -84,20 +102,62 @@ export async function buildLayers(
 				settle();
 				break;
 			case "mixtureOfExperts":
-				throw new Error("nano-vllm bug: refused by checkPlainOps");
+				settle();
+				break;
 			default:
 				op satisfies never;
 		}
 	return (await Promise.all(made)).flat();
 }
 
-const addition = (op: LinearAdd, most: number) => ({
+/** Of a linear with a norm behind it the sums stay by themselves. */
+const addition = (op: LinearAdd, most: number): LinearSpec => ({
 	weight: op.weight,
 	bias: op.bias,
-	epilogue: "add" as const,
+	epilogue: op.postNorm === null ? "add" : "logits",
+	scale: op.postNorm === null ? unlessOne(op.scale) : undefined,
 	most,
 	norm: null,
+	maySplit: true,
 });
+
+const unlessOne = (scale: number) => (scale === 1 ? undefined : scale);
+
+/** What the linear leaves in `partials`: parts of its sums, or whole ones for the norm behind it; null: nothing. */
+function sumsOf(parts: PlanParts, op: LinearAdd, most: number): Split | null {
+	const whole = op.postNorm ? { splits: 1, rows: paddedRows(most) } : null;
+	return splitOf(parts, addition(op, most)) ?? whole;
+}
+
+function postNormed(
+	parts: PlanParts,
+	partials: GPUBuffer,
+	op: LinearAdd,
+	norm: Norm,
+	most: number,
+): Promise<Dispatch> {
+	const { residual, bias, scale } = op;
+	const parted = splitOf(parts, addition(op, most));
+	const split = parted ?? { splits: 1, rows: paddedRows(most) };
+	const pending = { residual, split, bias: parted && bias, scale };
+	const options = {
+		width: residual.width,
+		eps: norm.eps,
+		split,
+		bias: pending.bias !== null,
+		scale,
+	};
+	return dispatchOf(
+		parts,
+		postNorm(options, parts.gpu.abilities),
+		[
+			parts.activations.of(residual),
+			...pendingBuffers(parts, partials, pending),
+			vectorOf(parts.weights, norm.weight),
+		],
+		rowGrid,
+	);
+}
 
 function linearAdd(
 	parts: PlanParts,
@@ -124,22 +184,38 @@ function normedLinear(
 ): Promise<Dispatch>[] {
 	const { activations, storage } = parts;
 	const { norm } = op;
-	assert(norm !== null, "checkPlainOps refuses layers without a norm");
-	const fused = most <= MOST_FUSED_TOKENS && pending === null;
+	const isFused = norm !== null && most <= MOST_FUSED_TOKENS && !pending;
+	const isReady = isFused || (norm === null && storage === "f32");
 	const linear: LinearOp = {
 		weight: op.weight,
-		bias: op.op === "normLinear" ? op.bias : null,
+		bias: op.bias,
 		epilogue: op.op === "normLinear" ? "store" : "gated",
+		gating: op.op === "normLinear" ? undefined : gatingOf(op.activation),
 		most,
-		norm: fused ? norm : null,
-		input: fused ? activations.of(op.input) : activations.normed,
+		norm: isFused ? norm : null,
+		input: isReady ? activations.of(op.input) : activations.normed,
 		output: activations.of(op.output),
 		outputBytes: BYTES[storage],
 	};
-	return [
-		...(fused ? [] : [normDispatch(parts, partials, op.input, norm, pending)]),
-		...linearDispatches(parts, linear),
-	];
+	const prepare = () =>
+		norm
+			? normDispatch(parts, partials, op.input, norm, pending)
+			: convertDispatch(parts, op.input);
+	return [...(isReady ? [] : [prepare()]), ...linearDispatches(parts, linear)];
+}
+
+/** undefined: what kernels do unasked. */
+const gatingOf = (activation: ActivationFunction): Gating | undefined =>
+	activation === "silu" ? undefined : { kind: "gated", activation };
+
+function convertDispatch(
+	parts: PlanParts,
+	input: Activation,
+): Promise<Dispatch> {
+	const { activations, storage } = parts;
+	const kernel = convertRows({ width: input.width, storage });
+	const buffers = [activations.of(input), activations.normed];
+	return dispatchOf(parts, kernel, buffers, rowGrid);
 }
 
 function normDispatch(
@@ -158,6 +234,7 @@ function normDispatch(
 			gather: false,
 			split: pending?.split ?? null,
 			bias: (pending?.bias ?? null) !== null,
+			scale: pending?.scale,
 		},
 		gpu.abilities,
 	);
@@ -179,8 +256,8 @@ function settleDispatch(
 	partials: GPUBuffer,
 	pending: Pending,
 ): Promise<Dispatch> {
-	const { residual, split, bias } = pending;
-	const options = { width: residual.width, split, bias: bias !== null };
+	const { residual, split, bias, scale } = pending;
+	const options = { width: residual.width, split, bias: bias !== null, scale };
 	return dispatchOf(
 		parts,
 		addPartials(options, parts.gpu.abilities),
