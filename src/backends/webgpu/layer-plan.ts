@@ -102,8 +102,7 @@ export async function buildLayers(
 				settle();
 				break;
 			case "mixtureOfExperts":
-				settle();
-				break;
+				throw new Error("to come");
 			default:
 				op satisfies never;
 		}

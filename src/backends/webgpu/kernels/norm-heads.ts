@@ -24,8 +24,8 @@ const weightText = (
 	numHeads: number,
 ): string => `
 fn ${name}Of(head: u32, d: u32) -> vec4<f32> {
-  let from = vec4<u32>(head * ${headDim}u + d) + vec4<u32>(0u, 1u, 2u, 3u);
-  let places = min(from, vec4<u32>(${numHeads * headDim - 1}u));
+  let wanted = vec4<u32>(head * ${headDim}u + d) + vec4<u32>(0u, 1u, 2u, 3u);
+  let places = min(wanted, vec4<u32>(${numHeads * headDim - 1}u));
   return vec4<f32>(${["x", "y", "z", "w"].map((i) => `${name}[places.${i}]`).join(", ")});
 }`;
 
