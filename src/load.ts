@@ -206,7 +206,13 @@ async function openBackend(
 			const gpu = await requireGpu(platform);
 			const { quantization, dtype } = config;
 			const polls = platform.name === "node";
-			return module.createWebgpuBackend({ gpu, quantization, dtype, polls });
+			const yieldToEventLoop = polls ? platform.yieldToEventLoop : null;
+			return module.createWebgpuBackend({
+				gpu,
+				quantization,
+				dtype,
+				yieldToEventLoop,
+			});
 		}
 		default:
 			return config.device satisfies never;

@@ -16,7 +16,12 @@ import { createKernelCompiler } from "./kernel.ts";
 import { createKvCache } from "./kv-cache.ts";
 import type { MatrixFormat, Storage } from "./layout.ts";
 import { loadWeights } from "./load-weights.ts";
-import { createPatience, noPatience, sleep } from "./patience.ts";
+import {
+	createPatience,
+	noPatience,
+	type Patience,
+	sleep,
+} from "./patience.ts";
 import { createTimingRecorder, openPass, type Timing } from "./recorder.ts";
 
 export interface WebgpuOptions {
@@ -24,8 +29,8 @@ export interface WebgpuOptions {
 	readonly quantization: "q8_0" | "q4_0" | null;
 	/** auto: f32 where the checkpoint is f32, else f16. bf16 is kept as f16. */
 	readonly dtype: "auto" | TensorDtype;
-	/** Waiting for the device keeps the host busy, as it does in Node. */
-	readonly polls: boolean;
+	/** Lets the event loop turn once, where waiting for the device keeps the host busy, as it does in Node; null elsewhere. */
+	readonly yieldToEventLoop: (() => Promise<void>) | null;
 	/** Times every step, for benchmarks; where the device has timestamps. */
 	readonly timing?: Timing;
 }
@@ -57,9 +62,7 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 					cache,
 					limits,
 					storage,
-					patience: options.polls
-						? createPatience(() => performance.now(), sleep)
-						: noPatience,
+					patience: patienceOf(options),
 					openRecorder:
 						options.timing && gpu.timestamps
 							? createTimingRecorder(gpu, options.timing)
@@ -73,6 +76,11 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 		},
 	};
 }
+
+const patienceOf = ({ yieldToEventLoop }: WebgpuOptions): Patience =>
+	yieldToEventLoop === null
+		? noPatience
+		: createPatience(() => performance.now(), sleep, yieldToEventLoop);
 
 /** What went wrong on the device, where something did: what the host met is then its consequence. */
 function reasonOf(gpu: Gpu, cause: unknown): unknown {
