@@ -119,7 +119,7 @@ async function transfer(
 		};
 		const present = (await files.stat(partial))?.size ?? 0;
 		if (present <= file.size)
-			for await (const chunk of files.readChunks(partial)) {
+			for await (const chunk of files.readChunks(partial, present)) {
 				signal?.throwIfAborted();
 				take(chunk);
 			}

@@ -29,7 +29,8 @@ export interface FileSystem {
 	writeText(path: string, text: string): Promise<void>;
 	/** Files below the folder, relative, sorted; none when it is absent. Links to nothing are left out. */
 	listFiles(folder: string): Promise<readonly string[]>;
-	readChunks(path: string): AsyncIterable<Uint8Array>;
+	/** The first `size` bytes, or what there is of them. */
+	readChunks(path: string, size: number): AsyncIterable<Uint8Array>;
 	/** An existing file keeps its content; folders on the way are made. */
 	openWriter(path: string): Promise<FileWriter>;
 	/** Says that nobody writes the file any more. */

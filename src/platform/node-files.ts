@@ -1,6 +1,5 @@
 /** The file system of Node. Knows nothing of what files mean; what the system refuses becomes an error that says how to mend it. */
 import { createHash, randomUUID } from "node:crypto";
-import { createReadStream } from "node:fs";
 import {
 	link as hardLink,
 	mkdir,
@@ -29,6 +28,8 @@ const MENDS: Readonly<Record<string, string>> = {
 	EROFS: "The disk is read-only. Set HF_HOME to another one.",
 	EMFILE: "Too many files are open. Raise the limit (ulimit -n).",
 };
+
+const CHUNK_BYTES = 4 * 1024 * 1024;
 
 const codeOf = (error: unknown): string | undefined =>
 	(error as NodeJS.ErrnoException).code;
@@ -86,8 +87,7 @@ export const nodeFiles: FileSystem = {
 			await rename(temporary, path);
 		}),
 	listFiles: (folder) => tell("listed", folder, () => listFiles(folder)),
-	readChunks: (path) =>
-		createReadStream(path, { highWaterMark: 4 * 1024 * 1024 }),
+	readChunks,
 	openWriter: (path) => tell("opened", path, () => openWriter(path)),
 	async markIdle(path) {
 		await utimes(path, new Date(), new Date(0)).catch(() => {});
@@ -124,6 +124,26 @@ async function listFiles(folder: string): Promise<string[]> {
 			found.push(relative(folder, path).split(sep).join("/"));
 	}
 	return found.sort();
+}
+
+async function* readChunks(
+	path: string,
+	size: number,
+): AsyncGenerator<Uint8Array> {
+	const handle = await tell("opened", path, () => open(path));
+	try {
+		for (let at = 0; at < size; ) {
+			const chunk = new Uint8Array(Math.min(CHUNK_BYTES, size - at));
+			const { bytesRead } = await tell("read", path, () =>
+				handle.read(chunk, 0, chunk.length, at),
+			);
+			if (bytesRead === 0) return;
+			yield chunk.subarray(0, bytesRead);
+			at += bytesRead;
+		}
+	} finally {
+		await handle.close();
+	}
 }
 
 async function openWriter(path: string): Promise<FileWriter> {
