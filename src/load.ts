@@ -113,11 +113,13 @@ export async function loadModel(
 }
 
 /** A folder that exists wins over a model of the hub with the same name. */
-async function findFiles(
+export async function findFiles(
 	model: string | ModelFiles,
 	revision: string | null,
 	platform: Platform,
 	{ signal, onProgress }: LoadContext,
+	/** What to do with a model of the hub; inspecting one needs no download. */
+	openId = hubFiles,
 ): Promise<ModelFiles> {
 	if (typeof model !== "string") {
 		if (typeof model?.readText === "function") return model;
@@ -129,7 +131,7 @@ async function findFiles(
 	if (/^https?:\/\//.test(model)) return httpFiles(model, fetch);
 	const id = parseModelId(model, revision);
 	if (id !== null && !(await exists(model, platform)))
-		return hubFiles(id, platform, {
+		return openId(id, platform, {
 			signal,
 			onProgress: (loadedBytes, totalBytes) =>
 				onProgress?.({ stage: "download", loadedBytes, totalBytes }),
@@ -150,7 +152,8 @@ export async function exists(
 	return (await isDirectory(path)) || (await files?.stat(path)) != null;
 }
 
-async function readJson(
+/** @throws model_not_found, invalid_model_config, invalid_tokenizer */
+export async function readJson(
 	files: ModelFiles,
 	path: string,
 	required = true,

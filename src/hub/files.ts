@@ -40,7 +40,7 @@ export async function downloadModel(
 			"download_failed",
 			`${showId(id)}: there is no file system here to download to.`,
 		);
-	return naming(id, () => fetchSnapshot(hub, id, options));
+	return fetchSnapshot(hub, id, options);
 }
 
 /** The files to load the model from: downloaded first where there is a disk, else read from the hub as they are needed. */
@@ -58,12 +58,12 @@ export async function hubFiles(
 export async function remoteFiles(
 	id: ModelId,
 	platform: Platform,
-	signal?: AbortSignal,
+	{ signal }: { readonly signal?: AbortSignal },
 ): Promise<ModelFiles> {
 	const hub = await openHub(platform);
 	if (!canKeep(hub)) return inPlace(hub, id, signal);
 	const cached = await repoCache(hub.files, hub.settings, id.repo).find(id);
-	const state = await naming(id, () => listOrCached(hub, id, cached, signal));
+	const state = await listOrCached(hub, id, cached, signal);
 	if ("folder" in state) return localFiles(platform, id, state);
 	if (state.commit === cached?.commit) return localFiles(platform, id, cached);
 	const paths = state.files.map(({ path }) => path);
@@ -114,22 +114,6 @@ function only(
 ): ModelFiles {
 	const chosen = paths.filter((path) => !path.includes("/")).sort();
 	return { ...files, label: repo, list: async () => chosen };
-}
-
-/** "a/b" may also have been meant as a folder. */
-async function naming<T>(id: ModelId, run: () => Promise<T>): Promise<T> {
-	try {
-		return await run();
-	} catch (error) {
-		if (!(error instanceof NanoVllmError)) throw error;
-		if (error.code !== "model_not_found" && error.code !== "download_failed")
-			throw error;
-		throw new NanoVllmError(
-			error.code,
-			`${error.message} (There is no folder ${id.repo} here, so ${showId(id)} was taken for a model of the hub.)`,
-			{ cause: error },
-		);
-	}
 }
 
 function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {

@@ -38,8 +38,8 @@ const FIRST_WAIT_MS = 1000;
 const MAX_WAIT_MS = 5 * 60 * 1000;
 
 /**
- * Runs `attempt` until it ends with anything but Transient.
- * @param numTries the tries so far; `attempt` may set it back when it has got further
+ * Runs `attempt` until it ends with anything but Transient. `tries`: the failed ones so far, which `attempt` may set back when it
+ * has got further.
  * @throws download_failed after the last try
  */
 export async function withRetries<T>(
@@ -79,13 +79,14 @@ export function aborted(error: unknown, signal?: AbortSignal): unknown {
 }
 
 /**
- * One try. Any status that is not ok throws.
+ * One try. A status that is not ok throws, unless `passes` wants to see it.
  * @throws Transient, access_denied, model_not_found, download_failed
  */
 export async function ask(
 	{ settings, fetch }: Hub,
 	url: string,
 	init: RequestInit,
+	passes: (response: Response) => boolean = ({ status }) => status === 416,
 ): Promise<Answer> {
 	const controller = new AbortController();
 	const timeout = new Error(
@@ -108,7 +109,7 @@ export async function ask(
 		const signal = AbortSignal.any(signals);
 		const response = await fetch(url, { ...init, headers, signal });
 		touch();
-		if (!response.ok && response.status !== 416)
+		if (!response.ok && !passes(response))
 			throw await refusal(url, response, settings);
 		return { response, touch, stop };
 	} catch (error) {
@@ -130,10 +131,8 @@ export function patientFetch(
 		const signals = [signal, init.signal].filter((s) => s != null);
 		const either = signals.length === 0 ? undefined : AbortSignal.any(signals);
 		return withRetries(hub, either, maxRetries, async () => {
-			const { response, stop } = await ask(hub, url, {
-				...init,
-				signal: either,
-			});
+			const all = { ...init, signal: either };
+			const { response, stop } = await ask(hub, url, all, isAnswer);
 			try {
 				const { status, statusText, headers } = response;
 				const body = await response.arrayBuffer();
@@ -147,6 +146,11 @@ export function patientFetch(
 		});
 	};
 }
+
+/** For who reads files in place, that there is no such file, or no such part of it, is an answer. */
+const isAnswer = ({ status, headers }: Response): boolean =>
+	status === 416 ||
+	(status === 404 && headers.get("X-Error-Code") === "EntryNotFound");
 
 /** Nobody there, or the connection was cut. */
 export function unreachable(url: string, cause: unknown): Transient {

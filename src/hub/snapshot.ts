@@ -71,7 +71,7 @@ export async function listOrCached(
 	if (settings.offline)
 		throw new NanoVllmError(
 			"model_not_found",
-			`${showId(id)} is not, or not wholly, in the cache ${settings.cacheFolder}, and HF_HUB_OFFLINE forbids asking the hub. Download it first, or unset HF_HUB_OFFLINE.`,
+			`${showId(id)} is not, or not wholly, in the cache ${settings.cacheFolder}, and HF_HUB_OFFLINE forbids asking the hub. Download it first, or unset HF_HUB_OFFLINE. ${otherReading(id)}`,
 		);
 	const { listRepo } = await import("./listing.ts");
 	try {
@@ -82,8 +82,21 @@ export async function listOrCached(
 		const isAway =
 			error instanceof NanoVllmError && error.code === "download_failed";
 		if (isAway && cached !== null) return cached;
-		throw aborted(error, signal);
+		throw aborted(withOtherReading(error, id), signal);
 	}
+}
+
+/** "a/b" may have been meant as a folder. */
+const otherReading = (id: ModelId): string =>
+	`(There is no folder ${id.repo} here, so ${showId(id)} was taken for a model of the hub.)`;
+
+function withOtherReading(error: unknown, id: ModelId): unknown {
+	if (!(error instanceof NanoVllmError)) return error;
+	const { code, message } = error;
+	if (code !== "model_not_found" && code !== "download_failed") return error;
+	return new NanoVllmError(code, `${message} ${otherReading(id)}`, {
+		cause: error,
+	});
 }
 
 /** @throws model_not_found when nothing is chosen */

@@ -32,6 +32,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"tokenizer",
 		"weights",
 	],
+	inspect: ["errors", "backends", "load", "models", "platform", "weights"],
 	llm: [
 		"errors",
 		"config",
@@ -55,7 +56,17 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"tokenizer",
 		"weights",
 	],
-	cli: ["errors", "config", "index", "platform", "load", "backends"],
+	cli: [
+		"errors",
+		"config",
+		"index",
+		"platform",
+		"load",
+		"backends",
+		"hub",
+		"inspect",
+		"weights",
+	],
 };
 
 /** Packages and runtimes a room may name; every other room names none. */
