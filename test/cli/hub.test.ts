@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Inspection } from "../../src/inspect.ts";
 import { COMMIT, randomBytes } from "../support/hub-case.ts";
-import { startHub } from "../support/hub-server.ts";
+import { etagOf, startHub } from "../support/hub-server.ts";
 import { writeSafetensors } from "../support/safetensors-writer.ts";
 import { json, TEXT_CONFIG, textFiles } from "../support/text-model.ts";
-import { CHECKPOINT, run, temporaryFolder } from "./command-line.ts";
+import { CHECKPOINT, run, start, temporaryFolder } from "./command-line.ts";
 
 const server = await startHub();
 const tiny = await textFiles();
@@ -36,6 +36,9 @@ server.repos.set("acme/strange", {
 		],
 	]),
 });
+
+const pause = (milliseconds: number) =>
+	new Promise((done) => setTimeout(done, milliseconds));
 
 const environment = () => ({
 	HF_ENDPOINT: server.endpoint,
@@ -71,6 +74,57 @@ test("download prints the folder, or the one file; a second time nothing is fetc
 		env,
 	);
 	assert.match(some.stdout, /\/tiny-Q8_0\.gguf\n$/);
+});
+
+const TRANSFER = { HF_HUB_DOWNLOAD_TIMEOUT: "5" };
+const weights = tiny.get("model.safetensors") ?? new Uint8Array();
+const weightRequests = () =>
+	server.seen.filter(({ path }) =>
+		path.endsWith(etagOf("model.safetensors", weights)),
+	);
+const weightFile = (stdout: string) =>
+	new Uint8Array(readFileSync(join(stdout.trim(), "model.safetensors")));
+
+test("two processes that want the same model share its download", async () => {
+	const env = { ...environment(), ...TRANSFER };
+	server.seen.length = 0;
+	server.trouble = ({ host, range }) =>
+		host === "cdn" && !range ? { pieces: 20, pauseMs: 60 } : null;
+	const first = start(["download", "acme/tiny"], env);
+	while (weightRequests().length === 0) await pause(10);
+	const both = await Promise.all([
+		first.ended,
+		run(["download", "acme/tiny"], "", env),
+	]);
+	server.trouble = () => null;
+	for (const { code, stdout, stderr } of both) {
+		assert.equal(code, 0, stderr);
+		assert.deepEqual(weightFile(stdout), weights);
+	}
+	assert.equal(weightRequests().length, 1);
+});
+
+test("Ctrl-C ends a download with 130; the next goes on where it ended", async () => {
+	const env = { ...environment(), ...TRANSFER };
+	server.seen.length = 0;
+	server.trouble = ({ host, path }) =>
+		host === "cdn" && path.endsWith(etagOf("model.safetensors", weights))
+			? { hangAfter: 30_000 }
+			: null;
+	const cut = start(["download", "acme/tiny"], env);
+	while (!weightRequests().some(({ sent }) => sent === 30_000)) await pause(10);
+	await pause(100);
+	cut.process.kill("SIGINT");
+	const { code, stdout } = await cut.ended;
+	assert.deepEqual([code, stdout], [130, ""]);
+	server.trouble = () => null;
+	server.seen.length = 0;
+	const whole = await run(["download", "acme/tiny"], "", env);
+	assert.deepEqual(weightFile(whole.stdout), weights);
+	assert.deepEqual(
+		weightRequests().map(({ range }) => range),
+		["bytes=30000-"],
+	);
 });
 
 test("download says what is wrong", async () => {
