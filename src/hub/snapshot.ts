@@ -48,14 +48,25 @@ export async function fetchSnapshot(
 			signal,
 			onProgress,
 		);
-		const present = new Set(files.map(({ path }) => path));
-		for (const path of OPTIONAL)
-			if (!present.has(path)) await cache.markAbsent(commit, path);
-		await cache.writeCommit(id.revision, commit);
+		const absent = OPTIONAL.filter(
+			(path) => !files.some((f) => f.path === path),
+		);
+		await noteFindings(cache, id, commit, absent);
 	} catch (error) {
 		throw aborted(error, signal);
 	}
 	return { commit, folder: cache.snapshot(commit), paths };
+}
+
+/** The model is whole by now: a cache that may only be read is good enough to load from. */
+async function noteFindings(
+	cache: RepoCache,
+	{ revision }: ModelId,
+	commit: string,
+	absent: readonly string[],
+): Promise<void> {
+	const notes = absent.map((path) => cache.markAbsent(commit, path));
+	await Promise.allSettled([...notes, cache.writeCommit(revision, commit)]);
 }
 
 /** What the hub says; what the cache holds where nobody need be asked, or nobody answers. */

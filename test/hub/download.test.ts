@@ -1,7 +1,8 @@
 /** Downloads from a hub of our own into the cache: whole, cut, resumed, refused, damaged, wanted twice. */
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
+import { NanoVllmError } from "../../src/errors.ts";
 import { fetchSnapshot } from "../../src/hub/snapshot.ts";
 import {
 	COMMIT,
@@ -253,6 +254,21 @@ test("a blob that is there gets a link; a damaged one is fetched again", async (
 	writeFileSync(`${root}/blobs/${etag}`, weights.slice(0, 10));
 	checkFiles((await fetchSnapshot(hub, ID)).folder);
 	assert.equal(weightRequests().length, 1);
+});
+
+test("a whole model in a cache that may only be read is good enough", async () => {
+	calm();
+	const hub = clientOf(server);
+	await fetchSnapshot(hub, ID);
+	const root = `${hub.settings.cacheFolder}/models--acme--tiny`;
+	rmSync(`${root}/refs`, { recursive: true });
+	rmSync(`${root}/.no_exist`, { recursive: true });
+	const refuse = async () => {
+		throw new NanoVllmError("download_failed", "read-only");
+	};
+	const readOnly = { ...hub.files, writeText: refuse, link: refuse };
+	const { folder } = await fetchSnapshot({ ...hub, files: readOnly }, ID);
+	checkFiles(folder);
 });
 
 test("listings come in pages; patterns choose other files", async () => {
