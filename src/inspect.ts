@@ -177,7 +177,8 @@ const kvBytes = ({ numLayers, numKvHeads, headDim }: ModelConfig): number =>
 
 async function gpuFacts(platform: Platform): Promise<GpuFacts | null> {
 	const adapter = await (await platform.gpu())?.requestAdapter();
-	if (!adapter) return null;
+	// One in software is slower than the cpu device.
+	if (!adapter || adapter.info.isFallbackAdapter) return null;
 	const { limits, info } = adapter;
 	return {
 		name: info.description || info.device || info.vendor || "a GPU",

@@ -70,7 +70,7 @@ export async function loadModel(
 	platform: Platform,
 	context: LoadContext,
 ): Promise<LoadedModel> {
-	const files = await findFiles(model, config.revision, platform, context);
+	const files = await findFiles(model, config, platform, context);
 	const modelConfig = parseModelConfig(await readJson(files, "config.json"));
 	const generation = parseGenerationConfig(
 		await readJson(files, "generation_config.json", false),
@@ -115,7 +115,7 @@ export async function loadModel(
 /** A folder that exists wins over a model of the hub with the same name. */
 export async function findFiles(
 	model: string | ModelFiles,
-	revision: string | null,
+	{ revision, loadFormat }: Pick<EngineConfig, "revision" | "loadFormat">,
 	platform: Platform,
 	{ signal, onProgress }: LoadContext,
 	/** What to do with a model of the hub; inspecting one needs no download. */
@@ -132,6 +132,7 @@ export async function findFiles(
 	const id = parseModelId(model, revision);
 	if (id !== null && !(await exists(model, platform)))
 		return openId(id, platform, {
+			weights: loadFormat !== "dummy",
 			signal,
 			onProgress: (loadedBytes, totalBytes) =>
 				onProgress?.({ stage: "download", loadedBytes, totalBytes }),

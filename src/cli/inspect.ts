@@ -39,7 +39,7 @@ async function inspect(
 	const platform = await loadPlatform();
 	const files = await findFiles(
 		chosenModel(model, undefined),
-		revision,
+		{ revision, loadFormat: "auto" },
 		platform,
 		{ signal },
 		remoteFiles,

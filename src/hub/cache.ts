@@ -28,8 +28,8 @@ export interface RepoCache {
 	link(commit: string, path: string, etag: string): Promise<void>;
 	/** Lets the Python client know, without asking, that the commit has no such file. */
 	markAbsent(commit: string, path: string): Promise<void>;
-	/** The model as an earlier download left it, null unless every file it needs is there. */
-	find(id: ModelId): Promise<Snapshot | null>;
+	/** The model as an earlier download left it, null unless every file it needs is there; without `weights`, every small one. */
+	find(id: ModelId, weights?: boolean): Promise<Snapshot | null>;
 }
 
 export function repoCache(
@@ -61,11 +61,11 @@ export function repoCache(
 			const mark = `${root}/.no_exist/${commit}/${path}`;
 			if ((await files.stat(mark)) === null) await files.writeText(mark, "");
 		},
-		async find(id) {
+		async find(id, weights = true) {
 			const commit = await readCommit(id.revision);
 			if (commit === null) return null;
 			const folder = snapshot(commit);
-			const paths = await completeSet(files, folder, id);
+			const paths = await completeSet(files, folder, id, weights);
 			return paths === null ? null : { commit, folder, paths };
 		},
 	};
@@ -76,11 +76,12 @@ async function completeSet(
 	files: FileSystem,
 	folder: string,
 	id: ModelId,
+	weights: boolean,
 ): Promise<readonly string[] | null> {
 	const present = await files.listFiles(folder);
 	let paths: readonly string[];
 	try {
-		paths = chooseFiles(present, id);
+		paths = chooseFiles(present, id, weights);
 	} catch {
 		return null;
 	}
@@ -88,6 +89,7 @@ async function completeSet(
 	if (ggufs.length > 0)
 		return ggufs.length === numPartsOf(ggufs[0]) ? paths : null;
 	if (!paths.includes("config.json")) return null;
+	if (!weights) return paths;
 	if (!paths.includes(INDEX_NAME))
 		// Shards without their index: the index is among what has not come.
 		return paths.some((path) => /-\d+-of-\d+\.safetensors$/.test(path))

@@ -12,12 +12,14 @@ const SHARD = /^model-\d+-of-\d+\.safetensors$/;
 const OTHER_WEIGHTS = /^(consolidated|adapter_model|optimizer|training)/;
 const SPLIT = /-(\d{5})-of-(\d{5})\.gguf$/i;
 
-/** @throws model_not_found when the weights are not among them */
+/** Without `weights` the small files alone. @throws model_not_found when the weights are not among them */
 export function chooseFiles(
 	paths: readonly string[],
 	id: ModelId,
+	weights = true,
 ): readonly string[] {
 	const small = paths.filter((path) => SMALL.test(path));
+	if (!weights) return small;
 	const ggufs = paths.filter(isModelGguf);
 	if (id.file !== null) return [...small, ...chooseGguf(ggufs, paths, id)];
 	const safetensors = chooseSafetensors(paths);

@@ -170,6 +170,9 @@ function reasonOf(error: unknown): string {
 	return (cause as { code?: string }).code ?? cause.message;
 }
 
+/** …/ORG/NAME/resolve/REVISION/FILE, and the same of the API. */
+const PLACE = /\/([^/]+\/[^/]+)\/(?:resolve|revision|tree)\/([^/]+)\/?(.*)$/;
+
 /** What a status means; the hub says more in X-Error-Code and X-Error-Message. */
 async function refusal(
 	url: string,
@@ -178,11 +181,8 @@ async function refusal(
 ): Promise<NanoVllmError | Transient> {
 	await response.body?.cancel().catch(() => {});
 	const { status, headers } = response;
-	const path = decodeURIComponent(new URL(url).pathname);
-	const [, repo = path, revision = "", file = ""] =
-		/^\/(?:api\/models\/)?([^/]+\/[^/]+)\/(?:resolve|revision|tree)\/([^/]+)\/?(.*)$/.exec(
-			path,
-		) ?? [];
+	const [, repo = url, revision = "", file = ""] =
+		PLACE.exec(new URL(url).pathname)?.map(decodeURIComponent) ?? [];
 	const code = headers.get("X-Error-Code");
 	const says = headers.get("X-Error-Message") ?? "";
 	const has = token === null ? "no token is set" : "the token that is set";

@@ -11,6 +11,8 @@ import { aborted, MAX_RETRIES } from "./request.ts";
 export interface SnapshotOptions {
 	/** Files to bring, by patterns with * and ?; null: those the model needs. */
 	readonly include?: readonly string[] | null;
+	/** False where config and tokenizer are enough, as for random weights. */
+	readonly weights?: boolean;
 	readonly signal?: AbortSignal;
 	readonly onProgress?: (loadedBytes: number, totalBytes: number) => void;
 }
@@ -30,14 +32,14 @@ const OPTIONAL = [
 export async function fetchSnapshot(
 	hub: DiskHub,
 	id: ModelId,
-	{ include = null, signal, onProgress }: SnapshotOptions = {},
+	{ include = null, weights = true, signal, onProgress }: SnapshotOptions = {},
 ): Promise<Snapshot> {
 	const cache = repoCache(hub.files, hub.settings, id.repo);
-	const cached = include === null ? await cache.find(id) : null;
+	const cached = include === null ? await cache.find(id, weights) : null;
 	const state = await listOrCached(hub, id, cached, signal);
 	if ("folder" in state) return state;
 	const { commit, files } = state;
-	const paths = choose(files, id, include);
+	const paths = choose(files, id, include, weights);
 	const chosen = files.filter(({ path }) => paths.includes(path));
 	try {
 		await fetchAll(
@@ -115,9 +117,10 @@ export function choose(
 	files: readonly RepoFile[],
 	id: ModelId,
 	include: readonly string[] | null,
+	weights: boolean,
 ): readonly string[] {
 	const all = files.map(({ path }) => path);
-	if (include === null) return chooseFiles(all, id);
+	if (include === null) return chooseFiles(all, id, weights);
 	const chosen = all.filter((path) =>
 		include.some((glob) => matchesGlob(path, glob)),
 	);

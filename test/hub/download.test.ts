@@ -232,6 +232,23 @@ test("two that want the same file at once share one transfer", async () => {
 	assert.equal(weightRequests().length, 1);
 });
 
+test("a partial file whose writer died is taken over when it has stood still", async () => {
+	calm();
+	const hub = clientOf(server);
+	const blobs = `${hub.settings.cacheFolder}/models--acme--tiny/blobs`;
+	mkdirSync(blobs, { recursive: true });
+	writeFileSync(`${blobs}/${etag}.incomplete`, weights.slice(0, 5000));
+	const waits: number[] = [];
+	const wait = async (milliseconds: number) => void waits.push(milliseconds);
+	checkFiles((await fetchSnapshot({ ...hub, wait }, ID)).folder);
+	assert.deepEqual(
+		weightRequests().map(({ range }) => range),
+		["bytes=5000-"],
+	);
+	const still = waits.reduce((sum, ms) => sum + ms, 0);
+	assert.ok(still >= 5000 && still < 6000, `waited ${still} ms`);
+});
+
 test("two that start in the same moment both end with the right bytes", async () => {
 	calm();
 	const hub = clientOf(server);

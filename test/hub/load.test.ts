@@ -97,6 +97,31 @@ test("revision is an option, HF_TOKEN opens gated models", async () => {
 	});
 });
 
+test("random weights need no weights from the hub", async () => {
+	const HF_HOME = temporaryFolder();
+	setEnvironment({ HF_ENDPOINT: server.endpoint, HF_HOME });
+	const load = async () => {
+		const options = { ...reference, loadFormat: "dummy" } as const;
+		await using llm = await LLM.load("acme/demo", options);
+		return llm.tokenizer.encode("once").length;
+	};
+	server.seen.length = 0;
+	assert.ok((await load()) > 0);
+	const large = bundled.find(([name]) => name === "model.safetensors");
+	const sent = server.seen.reduce((sum, request) => sum + request.sent, 0);
+	assert.ok(large && sent < large[1].length / 10, `${sent} bytes`);
+	setEnvironment({
+		HF_ENDPOINT: server.endpoint,
+		HF_HOME,
+		HF_HUB_OFFLINE: "1",
+	});
+	assert.ok((await load()) > 0);
+	await assert.rejects(LLM.load("acme/demo", reference), {
+		code: "model_not_found",
+		message: /not wholly, in the cache/,
+	});
+});
+
 test("what is neither a folder nor a model is told in both readings; an abort ends a load", async () => {
 	setEnvironment({ HF_ENDPOINT: server.endpoint, HF_HOME: temporaryFolder() });
 	await assert.rejects(LLM.load("acme/nothing", reference), {

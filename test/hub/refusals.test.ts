@@ -95,6 +95,21 @@ for (const { what, id, token = null, code, message } of cases)
 		assert.deepEqual(hub.waits, [], "not tried again");
 	});
 
+test("messages name the revision as it was asked for, behind any prefix of the address", async () => {
+	const revision = "refs/pr/9";
+	await assert.rejects(fetchSnapshot(clientOf(server), { ...ID, revision }), {
+		message: /^acme\/tiny has no revision "refs\/pr\/9"/,
+	});
+	const hub: Client = {
+		...clientOf(server, { endpoint: "https://mirror.example/api/hf" }),
+		fetch: async () => new Response("", { status: 404 }),
+	};
+	await assert.rejects(fetchSnapshot(hub, ID), {
+		code: "model_not_found",
+		message: /^https:\/\/mirror\.example\/api\/hf has no model acme\/tiny/,
+	});
+});
+
 test("the friend's token opens the gated model, the owner's the private one", async () => {
 	const friend = clientOf(server, { token: "hf_friend" });
 	await fetchSnapshot(friend, { ...ID, repo: "acme/gated" });
