@@ -5,6 +5,8 @@ import { type Program, weightsOf } from "./backends/program.ts";
 import { checkWeights } from "./backends/read-weight.ts";
 import { type EngineConfig, show } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
+import { hubFiles } from "./hub/files.ts";
+import { parseModelId } from "./hub/model-id.ts";
 import { buildProgram } from "./models/architectures.ts";
 import {
 	type GenerationConfig,
@@ -26,6 +28,8 @@ import { openSafetensors } from "./weights/safetensors.ts";
 import type { ModelFiles } from "./weights/source.ts";
 
 export interface LoadProgress {
+	/** A model of the hub is downloaded first, where it is not yet here; then its weights are put on the device. */
+	readonly stage: "download" | "load";
 	readonly loadedBytes: number;
 	readonly totalBytes: number;
 }
@@ -66,7 +70,7 @@ export async function loadModel(
 	platform: Platform,
 	context: LoadContext,
 ): Promise<LoadedModel> {
-	const files = await findFiles(model, platform);
+	const files = await findFiles(model, config, platform, context);
 	const modelConfig = parseModelConfig(await readJson(files, "config.json"));
 	const generation = parseGenerationConfig(
 		await readJson(files, "generation_config.json", false),
@@ -84,7 +88,7 @@ export async function loadModel(
 			kvCacheDtype: config.kvCacheDtype,
 			signal: context.signal,
 			onProgress: (loadedBytes, totalBytes) =>
-				context.onProgress?.({ loadedBytes, totalBytes }),
+				context.onProgress?.({ stage: "load", loadedBytes, totalBytes }),
 		});
 	} finally {
 		await weights.close();
@@ -108,18 +112,31 @@ export async function loadModel(
 	}
 }
 
-async function findFiles(
+/** A folder that exists wins over a model of the hub with the same name. */
+export async function findFiles(
 	model: string | ModelFiles,
+	{ revision, loadFormat }: Pick<EngineConfig, "revision" | "loadFormat">,
 	platform: Platform,
+	{ signal, onProgress }: LoadContext,
+	/** What to do with a model of the hub; inspecting one needs no download. */
+	openId = hubFiles,
 ): Promise<ModelFiles> {
 	if (typeof model !== "string") {
 		if (typeof model?.readText === "function") return model;
 		throw new NanoVllmError(
 			"model_not_found",
-			`a model is a directory, a URL or ModelFiles, got ${show(model)}.`,
+			`a model is a directory, a URL, an id of the hub or ModelFiles, got ${show(model)}.`,
 		);
 	}
 	if (/^https?:\/\//.test(model)) return httpFiles(model, fetch);
+	const id = parseModelId(model, revision);
+	if (id !== null && !(await exists(model, platform)))
+		return openId(id, platform, {
+			weights: loadFormat !== "dummy",
+			signal,
+			onProgress: (loadedBytes, totalBytes) =>
+				onProgress?.({ stage: "download", loadedBytes, totalBytes }),
+		});
 	if (model.endsWith(".gguf"))
 		throw new NanoVllmError(
 			"unsupported_model",
@@ -128,7 +145,16 @@ async function findFiles(
 	return platform.localFiles(model);
 }
 
-async function readJson(
+/** A folder, or a file. */
+export async function exists(
+	path: string,
+	{ isDirectory, files }: Platform,
+): Promise<boolean> {
+	return (await isDirectory(path)) || (await files?.stat(path)) != null;
+}
+
+/** @throws model_not_found, invalid_model_config, invalid_tokenizer */
+export async function readJson(
 	files: ModelFiles,
 	path: string,
 	required = true,
