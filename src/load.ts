@@ -22,6 +22,8 @@ import {
 import { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { dummyWeights } from "./weights/dummy.ts";
 import { httpFiles } from "./weights/http.ts";
+import { prequantizedWeights } from "./weights/prequantized.ts";
+import { findQuantizationConfig } from "./weights/quantization-config.ts";
 import { openSafetensors } from "./weights/safetensors.ts";
 import type { ModelFiles } from "./weights/source.ts";
 
@@ -67,7 +69,8 @@ export async function loadModel(
 	context: LoadContext,
 ): Promise<LoadedModel> {
 	const files = await findFiles(model, platform);
-	const modelConfig = parseModelConfig(await readJson(files, "config.json"));
+	const json = await readJson(files, "config.json");
+	const modelConfig = parseModelConfig(json);
 	const generation = parseGenerationConfig(
 		await readJson(files, "generation_config.json", false),
 	);
@@ -75,7 +78,7 @@ export async function loadModel(
 	const text = config.skipTokenizerInit ? null : await loadText(files);
 	const backend = await openBackend(config, platform);
 	const wanted = limitsOf(config, modelConfig, backend.name);
-	const weights = await openWeights(files, program, config);
+	const weights = await openWeights(files, json, program, config);
 	let executable: Executable;
 	try {
 		await checkWeights(weights, weightsOf(program));
@@ -320,6 +323,7 @@ function fitModelLen(
 
 async function openWeights(
 	files: ModelFiles,
+	json: unknown,
 	program: Program,
 	config: EngineConfig,
 ): Promise<WeightSource> {
@@ -331,7 +335,7 @@ async function openWeights(
 			});
 		case "auto":
 		case "safetensors":
-			return openSafetensors(files);
+			return openCheckpoint(files, json);
 		case "gguf":
 			throw new NanoVllmError(
 				"unsupported_model",
@@ -340,6 +344,16 @@ async function openWeights(
 		default:
 			return config.loadFormat satisfies never;
 	}
+}
+
+/** Safetensors, dequantized while they are read where config.json says they are quantized. */
+async function openCheckpoint(
+	files: ModelFiles,
+	json: unknown,
+): Promise<WeightSource> {
+	const quantization = findQuantizationConfig(json);
+	const source = await openSafetensors(files);
+	return quantization ? prequantizedWeights(source, quantization) : source;
 }
 
 function countParameters(program: Program): number {

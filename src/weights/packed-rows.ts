@@ -1,0 +1,197 @@
+/**
+ * compressed-tensors' pack-quantized layers: unsigned integers of 4 or 8 bits along a row, the first in the lowest bits of a word, stored
+ * 2^(bits − 1) above the signed ones they stand for. Zero points, where there are any, are packed alike along columns.
+ */
+import type { Scheme } from "./compressed-tensors-config.ts";
+import { readGroupIndex } from "./group-index.ts";
+import { unsupportedConfig } from "./quantization-fields.ts";
+import type { RawTensors } from "./safetensors.ts";
+import { type HeaderEntry, show } from "./safetensors-header.ts";
+import {
+	fitGrid,
+	gridOf,
+	readBlocks,
+	type ScaleGrid,
+	scaleDtypes,
+} from "./scale-grid.ts";
+import { type ScaledRows, scaledRowsTensor } from "./scaled-rows.ts";
+import {
+	checkDtype,
+	checkShape,
+	companion,
+	matrixShape,
+	type VirtualTensor,
+	wordsOf,
+	wrongShape,
+} from "./virtual-tensor.ts";
+
+/** @throws missing_tensor, shape_mismatch, unsupported_dtype, unsupported_model */
+export function packedTensor(
+	raw: RawTensors,
+	codes: HeaderEntry,
+	schemes: readonly Scheme[],
+): VirtualTensor {
+	checkDtype(codes, ["I32"]);
+	const name = codes.name.slice(0, -"_packed".length);
+	const [rows, numWords] = matrixShape(codes);
+	const scale = companion(raw, `${name}_scale`, codes.name, scaleDtypes);
+	const { bits, symmetric, scales } = fitScheme(codes, scale, schemes);
+	const perWord = 32 / bits;
+	const columns = numWords * perWord;
+	const layer = { raw, name, codes, rows, columns, bits, scales };
+	const zeros = zerosOf(layer, symmetric);
+	const index = raw.entries.get(`${name}_g_idx`);
+	const shape = raw.entries.get(`${name}_shape`);
+	if (shape) checkShape(shape, [2], "rows and columns");
+	const tensor = scaledRowsTensor(raw, {
+		name,
+		rows,
+		columns,
+		codes,
+		scales,
+		readZeros: zeros?.read ?? null,
+		readColumnGroups: index
+			? (signal) =>
+					readGroupIndex(raw, index, columns, scales.numColumns, signal)
+			: null,
+		others: [zeros?.entry, index, shape].flatMap((e) => (e ? [e.name] : [])),
+		decode: (bytes, out) => unpackRows(bytes, out, bits),
+	});
+	if (shape === undefined) return tensor;
+	return {
+		...tensor,
+		async read(rowStart, rowEnd, signal) {
+			await checkStoredShape(raw, shape, [rows, columns], perWord, signal);
+			return tensor.read(rowStart, rowEnd, signal);
+		},
+	};
+}
+
+interface PackedLayer {
+	readonly raw: RawTensors;
+	readonly name: string;
+	readonly codes: HeaderEntry;
+	readonly rows: number;
+	readonly columns: number;
+	readonly bits: number;
+	readonly scales: ScaleGrid;
+}
+
+/** Groups of layers may differ in bits; the shape of the scales tells which group a layer is of. */
+function fitScheme(
+	codes: HeaderEntry,
+	scale: HeaderEntry,
+	schemes: readonly Scheme[],
+) {
+	const [rows, numWords] = matrixShape(codes);
+	const fitting = schemes.flatMap((scheme) => {
+		const columns = (numWords * 32) / scheme.bits;
+		const scales = gridOf(scale, scheme.scales, rows, columns);
+		return scales ? [{ ...scheme, scales }] : [];
+	});
+	const [first] = fitting;
+	if (first === undefined)
+		throw wrongShape(
+			scale,
+			`the scales of ${show(codes.name)} [${rows}, ${numWords}] in one of the forms that quantization_config names`,
+		);
+	if (fitting.some(({ bits }) => bits !== first.bits))
+		throw unsupportedConfig(
+			`config_groups: layers of 4 and of 8 bits can only be told apart by groups of scales, ${show(codes.name)} has none`,
+		);
+	return first;
+}
+
+/** Little-endian words → codes. bytes: u32 [n, words]; out: f32 [n, words · 32 / bits], whole numbers of ±2^(bits − 1). */
+function unpackRows(bytes: Uint8Array, out: Float32Array, bits: number): void {
+	const words = wordsOf(bytes);
+	const perWord = 32 / bits;
+	const mask = 2 ** bits - 1;
+	const offset = 2 ** (bits - 1);
+	for (let w = 0; w < words.length; w++)
+		for (let k = 0; k < perWord; k++)
+			out[w * perWord + k] = ((words[w] >>> (bits * k)) & mask) - offset;
+}
+
+/** null: all are 0. I32 zero points are packed, I8 ones, of older versions, are not. */
+function zerosOf(
+	layer: PackedLayer,
+	symmetric: boolean,
+): { entry: HeaderEntry; read: NonNullable<ScaledRows["readZeros"]> } | null {
+	const { raw, codes, rows, columns, bits, scales } = layer;
+	const name = `${layer.name}_zero_point`;
+	if (symmetric && !raw.entries.has(name)) return null;
+	const entry = companion(raw, name, codes.name, ["I32", "I8"]);
+	if (entry.dtype === "I8") {
+		const { blockColumns } = scales;
+		const plain =
+			scales.blockRows === 1
+				? fitGrid(entry, [{ kind: "group", size: blockColumns }], rows, columns)
+				: fitGrid(entry, [{ kind: "tensor" }], rows, columns);
+		return {
+			entry,
+			async read(start, end, signal) {
+				const bytes = await readBlocks(raw, plain, start, end, signal);
+				return Float32Array.from(bytes, (byte) => (byte << 24) >> 24);
+			},
+		};
+	}
+	if (scales.blockRows !== 1)
+		throw unsupportedConfig(
+			`${show(name)}: packed zero points are supported for strategies group and channel`,
+		);
+	const perWord = 32 / bits;
+	const shape = [Math.ceil(rows / perWord), scales.numColumns];
+	checkShape(entry, shape, `${perWord} zero points a word`);
+	return {
+		entry,
+		async read(start, end, signal) {
+			const first = Math.floor(start / perWord);
+			const last = Math.ceil(end / perWord);
+			const words = wordsOf(await raw.readRaw(name, first, last, signal));
+			return unpackZeros(words, layer, start, end);
+		},
+	};
+}
+
+/** words: of rows ⌊start / perWord⌋ …, along columns. */
+function unpackZeros(
+	words: Int32Array,
+	{ bits, scales: { numColumns } }: PackedLayer,
+	start: number,
+	end: number,
+): Float32Array {
+	const perWord = 32 / bits;
+	const zeros = new Float32Array((end - start) * numColumns);
+	const first = Math.floor(start / perWord);
+	for (let row = start; row < end; row++) {
+		const line = (Math.floor(row / perWord) - first) * numColumns;
+		const shift = bits * (row % perWord);
+		for (let g = 0; g < numColumns; g++)
+			zeros[(row - start) * numColumns + g] =
+				((words[line + g] >>> shift) & (2 ** bits - 1)) - 2 ** (bits - 1);
+	}
+	return zeros;
+}
+
+/** What the file says of the matrix's size. A row that ends inside a word is no size a kernel wants. @throws shape_mismatch */
+async function checkStoredShape(
+	raw: RawTensors,
+	entry: HeaderEntry,
+	wanted: readonly number[],
+	perWord: number,
+	signal: AbortSignal | undefined,
+): Promise<void> {
+	checkDtype(entry, ["I64", "I32"]);
+	const bytes = await raw.readRaw(entry.name, 0, 2, signal);
+	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+	const stored =
+		entry.dtype === "I64"
+			? [Number(view.getBigInt64(0, true)), Number(view.getBigInt64(8, true))]
+			: [view.getInt32(0, true), view.getInt32(4, true)];
+	if (stored.join() === wanted.join()) return;
+	throw wrongShape(
+		{ ...entry, shape: stored },
+		`the size [${wanted.join(", ")}] that weight_packed has, whole words of ${perWord} elements`,
+	);
+}

@@ -1,0 +1,107 @@
+/** A tensor of full precision that is made of others while it is read, and the checks all kinds of it share. Knows no method of quantization. */
+import type { TensorInfo } from "../backends/backend.ts";
+import { NanoVllmError } from "../errors.ts";
+import { float32ToFloat16 } from "./convert.ts";
+import type { RawTensors } from "./safetensors.ts";
+import { type HeaderEntry, show } from "./safetensors-header.ts";
+
+export interface VirtualTensor {
+	readonly info: TensorInfo;
+	/** Names of the tensors it is made of. */
+	readonly parts: readonly string[];
+	/** As WeightSource.read. The caller checks the range. */
+	read(
+		rowStart: number,
+		rowEnd: number,
+		signal?: AbortSignal,
+	): Promise<Uint8Array>;
+}
+
+/** Virtual tensors by name, each checked and made when it is called for. @throws missing_tensor, shape_mismatch, unsupported_dtype, … */
+export type VirtualTensors = ReadonlyMap<string, () => VirtualTensor>;
+
+/** Elements made at a time, unless one row has more: what bounds the memory beyond the rows asked for. */
+export const PIECE_ELEMENTS = 2 ** 20;
+
+/** A tensor that `owner` needs beside it. @throws missing_tensor, unsupported_dtype */
+export function companion(
+	raw: RawTensors,
+	name: string,
+	owner: string,
+	dtypes: readonly string[],
+): HeaderEntry {
+	const entry = raw.entries.get(name);
+	if (entry === undefined)
+		throw new NanoVllmError(
+			"missing_tensor",
+			`${show(name)}: wanted beside ${show(owner)}, found in none of the files. The checkpoint is incomplete or its quantization_config is of another one; load all again.`,
+		);
+	checkDtype(entry, dtypes);
+	return entry;
+}
+
+/** @throws unsupported_dtype */
+export function checkDtype(
+	{ name, dtype }: HeaderEntry,
+	dtypes: readonly string[],
+): void {
+	if (dtypes.includes(dtype)) return;
+	throw new NanoVllmError(
+		"unsupported_dtype",
+		`${show(name)}: the checkpoint's quantization_config wants ${dtypes.join(" or ")}, the file has ${dtype}. Are config.json and files of the same checkpoint?`,
+	);
+}
+
+/** `wanted` in words or as a shape. @throws shape_mismatch */
+export function wrongShape(
+	{ name, shape }: HeaderEntry,
+	wanted: string,
+): NanoVllmError {
+	return new NanoVllmError(
+		"shape_mismatch",
+		`${show(name)}: wanted ${wanted}, got [${shape.join(", ")}]. Are config.json and files of the same checkpoint?`,
+	);
+}
+
+/** @throws shape_mismatch */
+export function checkShape(
+	entry: HeaderEntry,
+	wanted: readonly number[],
+	why: string,
+): void {
+	if (entry.shape.join() !== wanted.join())
+		throw wrongShape(entry, `shape [${wanted.join(", ")}] (${why})`);
+}
+
+/** The two sizes of a matrix. @throws shape_mismatch */
+export function matrixShape(entry: HeaderEntry): readonly [number, number] {
+	const [rows, columns] = entry.shape;
+	if (entry.shape.length !== 2) throw wrongShape(entry, "a matrix");
+	return [rows, columns];
+}
+
+/** f32 → f16, to nearest: an error of 2^-12 of the value at most, 2^-25 where it is less than 2^-14. @throws nan_weights */
+export function toHalves(
+	name: string,
+	values: Float32Array,
+	out: Uint16Array,
+): void {
+	if (float32ToFloat16(values, out).numOverflowed > 0)
+		throw notFinite(name, "a value is beyond 65,504, the largest f16");
+}
+
+export function notFinite(name: string, what: string): NanoVllmError {
+	return new NanoVllmError(
+		"nan_weights",
+		`${show(name)}: ${what}. The checkpoint is damaged; download it again.`,
+	);
+}
+
+/** Little-endian words of 32 bits; what `readRaw` gives is aligned. */
+export function wordsOf({
+	buffer,
+	byteOffset,
+	length,
+}: Uint8Array): Int32Array {
+	return new Int32Array(buffer, byteOffset, length / 4);
+}
