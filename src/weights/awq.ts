@@ -18,6 +18,8 @@ const shifts: readonly number[] = [0, 16, 4, 20, 8, 24, 12, 28];
 
 export interface AwqOptions {
 	readonly groupSize: number | null;
+	/** Of a band at most; BAND_BYTES but in tests. */
+	readonly bandBytes?: number;
 }
 
 export function awqTensors(
@@ -40,7 +42,7 @@ function awqTensor(
 	raw: RawTensors,
 	layer: string,
 	qweight: HeaderEntry,
-	{ groupSize }: AwqOptions,
+	{ groupSize, bandBytes }: AwqOptions,
 	cache: BandCache,
 ): VirtualTensor {
 	checkDtype(qweight, ["I32"]);
@@ -60,6 +62,7 @@ function awqTensor(
 			unpack,
 		},
 		cache,
+		bandBytes,
 	);
 }
 

@@ -18,6 +18,8 @@ export interface GptqOptions {
 	readonly groupSize: number | null;
 	/** Zero points are stored less one, and −1 as the largest code, but in gptq_v2. */
 	readonly zeroOffset: number;
+	/** Of a band at most; BAND_BYTES but in tests. */
+	readonly bandBytes?: number;
 }
 
 export function gptqTensors(
@@ -40,7 +42,7 @@ function gptqTensor(
 	raw: RawTensors,
 	layer: string,
 	qweight: HeaderEntry,
-	{ bits, groupSize, zeroOffset }: GptqOptions,
+	{ bits, groupSize, zeroOffset, bandBytes }: GptqOptions,
 	cache: BandCache,
 ): VirtualTensor {
 	checkDtype(qweight, ["I32"]);
@@ -67,6 +69,7 @@ function gptqTensor(
 				unpack(words, wordsPerRow, start, end, out, bits),
 		},
 		cache,
+		bandBytes,
 	);
 }
 
