@@ -72,7 +72,7 @@ function unpack(
 	wordsPerRow: number,
 	start: number,
 	end: number,
-	out: Float32Array,
+	out: Uint8Array,
 ): void {
 	const inputs = words.length / wordsPerRow;
 	for (let i = 0; i < inputs; i++)

@@ -10,7 +10,6 @@ import { scaledRowsTensor } from "./scaled-rows.ts";
 import {
 	companion,
 	matrixShape,
-	notFinite,
 	type VirtualTensor,
 	type VirtualTensors,
 } from "./virtual-tensor.ts";
@@ -49,7 +48,6 @@ export function fp8Tensor(
 	const scaleName = raw.entries.has(inverse) ? inverse : `${name}_scale`;
 	const scale = companion(raw, scaleName, name, scaleDtypes);
 	const scales = fitGrid(scale, layouts, rows, columns);
-	const table = dtype === "F8_E4M3" ? e4m3 : e5m2;
 	return scaledRowsTensor(raw, {
 		name,
 		rows,
@@ -59,20 +57,8 @@ export function fp8Tensor(
 		readZeros: null,
 		readColumnGroups: null,
 		others: [],
-		decode(bytes, out, firstRow) {
-			let sum = 0;
-			for (let i = 0; i < bytes.length; i++) {
-				const value = table[bytes[i]];
-				sum += value * 0;
-				out[i] = value;
-			}
-			// 0 · x is NaN for infinities and NaNs, and stays so in the sum.
-			if (Number.isNaN(sum))
-				throw notFinite(
-					name,
-					`rows from ${firstRow} on hold a value that is not a finite number`,
-				);
-		},
+		unpack: null,
+		numbers: dtype === "F8_E4M3" ? e4m3 : e5m2,
 	});
 }
 

@@ -79,7 +79,7 @@ function unpack(
 	wordsPerRow: number,
 	start: number,
 	end: number,
-	out: Float32Array,
+	out: Uint8Array,
 	bits: number,
 ): void {
 	const perWord = 32 / bits;

@@ -55,7 +55,11 @@ export function packedTensor(
 					readGroupIndex(raw, index, columns, scales.numColumns, signal)
 			: null,
 		others: [zeros?.entry, index, shape].flatMap((e) => (e ? [e.name] : [])),
-		decode: (bytes, out) => unpackRows(bytes, out, bits),
+		unpack: (bytes) => unpackRows(bytes, bits),
+		numbers: Float32Array.from(
+			{ length: 2 ** bits },
+			(_, code) => code - 2 ** (bits - 1),
+		),
 	});
 	if (shape === undefined) return tensor;
 	return {
@@ -102,15 +106,16 @@ function fitScheme(
 	return first;
 }
 
-/** Little-endian words → codes. bytes: u32 [n, words]; out: f32 [n, words · 32 / bits], whole numbers of ±2^(bits − 1). */
-function unpackRows(bytes: Uint8Array, out: Float32Array, bits: number): void {
-	const words = wordsOf(bytes);
-	const perWord = 32 / bits;
-	const mask = 2 ** bits - 1;
-	const offset = 2 ** (bits - 1);
-	for (let w = 0; w < words.length; w++)
-		for (let k = 0; k < perWord; k++)
-			out[w * perWord + k] = ((words[w] >>> (bits * k)) & mask) - offset;
+/** u32 [n, words] → u8 [n, words · 32 / bits] */
+function unpackRows(bytes: Uint8Array, bits: number): Uint8Array {
+	// A byte is a code, or two with the first in its low half: words need not be seen.
+	if (bits === 8) return bytes;
+	const codes = new Uint8Array(bytes.length * 2);
+	for (let i = 0; i < bytes.length; i++) {
+		codes[2 * i] = bytes[i] & 15;
+		codes[2 * i + 1] = bytes[i] >>> 4;
+	}
+	return codes;
 }
 
 /** null: all are 0. I32 zero points are packed, I8 ones, of older versions, are not. */

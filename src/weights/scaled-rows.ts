@@ -3,15 +3,12 @@
  * Knows no checkpoint format: fp8.ts and compressed-tensors.ts say what the codes are.
  */
 
+import { createHalfTables, groupsInOrder } from "./half-tables.ts";
 import type { RawTensors } from "./safetensors.ts";
 import type { HeaderEntry } from "./safetensors-header.ts";
 import { readScales, type ScaleGrid } from "./scale-grid.ts";
 import { allocateBytes } from "./source.ts";
-import {
-	PIECE_ELEMENTS,
-	toHalves,
-	type VirtualTensor,
-} from "./virtual-tensor.ts";
+import { PIECE_ELEMENTS, type VirtualTensor } from "./virtual-tensor.ts";
 
 export interface ScaledRows {
 	/** The virtual tensor's. */
@@ -20,8 +17,10 @@ export interface ScaledRows {
 	readonly columns: number;
 	/** One row of it is one row of the matrix. */
 	readonly codes: HeaderEntry;
-	/** Codes of whole rows → numbers as they are before scaling. `firstRow`: of the matrix. */
-	decode(bytes: Uint8Array, out: Float32Array, firstRow: number): void;
+	/** Bytes of whole rows → a byte a code; null: they are codes. */
+	readonly unpack: ((bytes: Uint8Array) => Uint8Array) | null;
+	/** What each code stands for before scaling. */
+	readonly numbers: Float32Array;
 	readonly scales: ScaleGrid;
 	/** Zero points of rows, in the grid of the scales; null where all are 0. */
 	readonly readZeros:
@@ -40,30 +39,29 @@ export interface ScaledRows {
 }
 
 /**
- * f16 [rows, columns]: the f32 product rounded once more. Beyond the rows asked for it takes 7 bytes an element of a piece (a row,
- * or PIECE_ELEMENTS), and its scales.
+ * f16 [rows, columns]. Beyond the rows asked for it takes two bytes an element of a piece (a row, or PIECE_ELEMENTS), its scales, and
+ * the tables of a row.
  */
 export function scaledRowsTensor(
 	raw: RawTensors,
 	matrix: ScaledRows,
 ): VirtualTensor {
 	const { name, rows, columns, codes, scales } = matrix;
-	const rowsPerPiece = Math.max(
-		1,
-		Math.floor(PIECE_ELEMENTS / Math.max(1, columns)),
-	);
+	const piece = Math.max(1, Math.floor(PIECE_ELEMENTS / Math.max(1, columns)));
 	return {
 		info: { name, dtype: "f16", shape: [rows, columns] },
 		parts: [codes.name, scales.entry.name, ...matrix.others],
 		async read(rowStart, rowEnd, signal) {
 			const out = allocateBytes(name, (rowEnd - rowStart) * columns * 2);
 			const halves = new Uint16Array(out.buffer);
-			const groups = (await matrix.readColumnGroups?.(signal)) ?? null;
-			for (let row = rowStart; row < rowEnd; row += rowsPerPiece) {
-				const end = Math.min(rowEnd, row + rowsPerPiece);
-				const values = await readPiece(raw, matrix, groups, row, end, signal);
-				const offset = (row - rowStart) * columns;
-				toHalves(name, values, halves.subarray(offset, offset + values.length));
+			const groups =
+				(await matrix.readColumnGroups?.(signal)) ??
+				groupsInOrder(columns, scales.blockColumns);
+			for (let row = rowStart; row < rowEnd; row += piece) {
+				const end = Math.min(rowEnd, row + piece);
+				const from = (row - rowStart) * columns;
+				const to = halves.subarray(from, (end - rowStart) * columns);
+				await readPiece(raw, matrix, groups, row, end, to, signal);
 			}
 			return out;
 		},
@@ -73,54 +71,30 @@ export function scaledRowsTensor(
 async function readPiece(
 	raw: RawTensors,
 	matrix: ScaledRows,
-	groups: Int32Array | null,
+	groups: Int32Array,
 	row: number,
 	end: number,
+	out: Uint16Array,
 	signal: AbortSignal | undefined,
-): Promise<Float32Array> {
-	const { columns, codes, scales } = matrix;
-	const bytes = await raw.readRaw(codes.name, row, end, signal);
+): Promise<void> {
+	const { name, columns, numbers, scales, unpack } = matrix;
+	const bytes = await raw.readRaw(matrix.codes.name, row, end, signal);
 	const factors = await readScales(raw, scales, row, end, signal);
 	const zeros = (await matrix.readZeros?.(row, end, signal)) ?? null;
-	const values = new Float32Array((end - row) * columns);
-	matrix.decode(bytes, values, row);
+	const codes = unpack === null ? bytes : unpack(bytes);
+	const tables = createHalfTables(name, numbers, scales.numColumns);
 	const firstBlock = Math.floor(row / scales.blockRows);
+	let filled = -1;
 	for (let r = row; r < end; r++) {
 		const block = Math.floor(r / scales.blockRows) - firstBlock;
-		const offset = block * scales.numColumns;
-		const line = values.subarray((r - row) * columns, (r - row + 1) * columns);
-		if (groups === null) scaleInOrder(line, scales, factors, zeros, offset);
-		else scaleByGroup(line, groups, factors, zeros, offset);
-	}
-	return values;
-}
-
-function scaleInOrder(
-	line: Float32Array,
-	{ blockColumns, numColumns }: ScaleGrid,
-	factors: Float32Array,
-	zeros: Float32Array | null,
-	offset: number,
-): void {
-	for (let block = 0; block < numColumns; block++) {
-		const factor = factors[offset + block];
-		const zero = zeros === null ? 0 : zeros[offset + block];
-		const start = block * blockColumns;
-		const end = Math.min(line.length, start + blockColumns);
-		for (let c = start; c < end; c++) line[c] = factor * (line[c] - zero);
-	}
-}
-
-function scaleByGroup(
-	line: Float32Array,
-	groups: Int32Array,
-	factors: Float32Array,
-	zeros: Float32Array | null,
-	offset: number,
-): void {
-	for (let c = 0; c < line.length; c++) {
-		const group = offset + groups[c];
-		const zero = zeros === null ? 0 : zeros[group];
-		line[c] = factors[group] * (line[c] - zero);
+		if (block !== filled)
+			tables.fill(factors, zeros, block * scales.numColumns, 1);
+		filled = block;
+		const from = (r - row) * columns;
+		tables.lookUp(
+			codes.subarray(from, from + columns),
+			groups,
+			out.subarray(from, from + columns),
+		);
 	}
 }

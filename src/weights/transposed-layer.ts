@@ -5,6 +5,7 @@
 
 import { readColumns } from "./columns.ts";
 import { readGroupIndex } from "./group-index.ts";
+import { createHalfTables, groupsInOrder } from "./half-tables.ts";
 import type { RawTensors } from "./safetensors.ts";
 import type { HeaderEntry } from "./safetensors-header.ts";
 import { scaleDtypes, scaleValues } from "./scale-grid.ts";
@@ -12,7 +13,6 @@ import { allocateBytes } from "./source.ts";
 import {
 	checkShape,
 	companion,
-	toHalves,
 	type VirtualTensor,
 	wordsOf,
 } from "./virtual-tensor.ts";
@@ -20,7 +20,7 @@ import {
 /** Bytes of a band at most, unless 8 columns are more. The largest matrix of a 70B model in 4 bits, 8192 × 28672, is one band. */
 export const BAND_BYTES = 2 ** 27;
 
-/** Rows made at a time in f32. */
+/** Rows unpacked at a time: a cache line of words. */
 const TILE = 16;
 
 export interface TransposedLayer {
@@ -38,13 +38,13 @@ export interface TransposedLayer {
 	readonly zeroOffset: number;
 	/** X.g_idx is looked for. */
 	readonly hasGroupIndex: boolean;
-	/** Codes of columns start to end of the band → f32 [end − start, inputs]. */
+	/** Codes of columns start to end of the band → u8 [end − start, inputs]. */
 	unpack(
 		words: Int32Array,
 		wordsPerRow: number,
 		start: number,
 		end: number,
-		out: Float32Array,
+		out: Uint8Array,
 	): void;
 }
 
@@ -93,7 +93,7 @@ interface Parts {
 }
 
 /**
- * f16 [outputs, inputs], the f32 product rounded once. Beyond the rows asked for it takes a band, 16 rows in f32, and chunks of 4 MiB.
+ * f16 [outputs, inputs]. Beyond the rows asked for it takes a band, 16 rows of bytes, the tables of a row, and chunks of 4 MiB.
  * @throws missing_tensor, shape_mismatch, unsupported_dtype
  */
 export function transposedTensor(
@@ -188,8 +188,7 @@ async function readBand(
 		? await readGroupIndex(raw, index, inputs, numGroups, signal)
 		: null;
 	const size = layer.groupSize ?? Math.max(1, inputs);
-	const groups =
-		indexed ?? Int32Array.from({ length: inputs }, (_, i) => i / size);
+	const groups = indexed ?? groupsInOrder(inputs, size);
 	return { start, end, words, scales: factors, zeros, groups };
 }
 
@@ -217,43 +216,28 @@ function unpackZeros(
 function fillRows(
 	name: string,
 	layer: TransposedLayer,
-	band: Band,
+	{ start, end, words, scales, zeros, groups }: Band,
 	rowStart: number,
 	rowEnd: number,
 	out: Uint16Array,
 ): void {
-	const { inputs, columnsPerWord } = layer;
-	const width = band.end - band.start;
+	const { inputs, columnsPerWord, bits } = layer;
+	const width = end - start;
 	const wordsPerRow = Math.ceil(width / columnsPerWord);
-	const tile = new Float32Array(Math.min(TILE, rowEnd - rowStart) * inputs);
+	const numbers = Float32Array.from({ length: 2 ** bits }, (_, code) => code);
+	const tables = createHalfTables(name, numbers, scales.length / width);
+	const codes = new Uint8Array(Math.min(TILE, rowEnd - rowStart) * inputs);
 	for (let row = rowStart; row < rowEnd; row += TILE) {
-		const end = Math.min(rowEnd, row + TILE);
-		const values = tile.subarray(0, (end - row) * inputs);
-		const [first, last] = [row - band.start, end - band.start];
-		layer.unpack(band.words, wordsPerRow, first, last, values);
-		for (let column = first; column < last; column++) {
-			const line = (column - first) * inputs;
-			scaleLine(values.subarray(line, line + inputs), band, column, width);
+		const last = Math.min(rowEnd, row + TILE);
+		layer.unpack(words, wordsPerRow, row - start, last - start, codes);
+		for (let r = row; r < last; r++) {
+			tables.fill(scales, zeros, r - start, width);
+			const [from, to] = [(r - row) * inputs, (r - rowStart) * inputs];
+			tables.lookUp(
+				codes.subarray(from, from + inputs),
+				groups,
+				out.subarray(to, to + inputs),
+			);
 		}
-		const offset = (row - rowStart) * inputs;
-		toHalves(name, values, out.subarray(offset, offset + values.length));
-	}
-}
-
-function scaleLine(
-	line: Float32Array,
-	{ groups, scales, zeros }: Band,
-	column: number,
-	width: number,
-): void {
-	let group = -1;
-	let [scale, zero] = [0, 0];
-	for (let i = 0; i < line.length; i++) {
-		if (groups[i] !== group) {
-			group = groups[i];
-			scale = scales[group * width + column];
-			zero = zeros[group * width + column];
-		}
-		line[i] = scale * (line[i] - zero);
 	}
 }

@@ -1,7 +1,6 @@
 /** A tensor of full precision that is made of others while it is read, and the checks all kinds of it share. Knows no method of quantization. */
 import type { TensorInfo } from "../backends/backend.ts";
 import { NanoVllmError } from "../errors.ts";
-import { float32ToFloat16 } from "./convert.ts";
 import type { RawTensors } from "./safetensors.ts";
 import { type HeaderEntry, show } from "./safetensors-header.ts";
 
@@ -78,16 +77,6 @@ export function matrixShape(entry: HeaderEntry): readonly [number, number] {
 	const [rows, columns] = entry.shape;
 	if (entry.shape.length !== 2) throw wrongShape(entry, "a matrix");
 	return [rows, columns];
-}
-
-/** f32 → f16, to nearest: an error of 2^-12 of the value at most, 2^-25 where it is less than 2^-14. @throws nan_weights */
-export function toHalves(
-	name: string,
-	values: Float32Array,
-	out: Uint16Array,
-): void {
-	if (float32ToFloat16(values, out).numOverflowed > 0)
-		throw notFinite(name, "a value is beyond 65,504, the largest f16");
 }
 
 export function notFinite(name: string, what: string): NanoVllmError {
