@@ -58,7 +58,7 @@ function awqTensor(
 			columnsPerWord: shifts.length,
 			zeroShifts: shifts,
 			zeroOffset: 0,
-			hasGroupIndex: false,
+			groupIndex: "none",
 			unpack,
 		},
 		cache,

@@ -16,6 +16,8 @@ export interface Scheme {
 	readonly kind: "packed" | "int8" | "float8";
 	readonly bits: number;
 	readonly symmetric: boolean;
+	/** Groups follow the order of activations: each layer has an index of them. */
+	readonly actOrder: boolean;
 	readonly scales: ScaleLayout;
 }
 
@@ -58,7 +60,31 @@ function parseScheme(format: unknown, weights: Json): Scheme {
 			`symmetric must be true or false, got ${show(symmetric)}`,
 		);
 	const bits = oneOf(weights, "num_bits", kind === "packed" ? [4, 8] : [8]);
-	return { kind, bits, symmetric, scales: parseScales(weights) };
+	return {
+		kind,
+		bits,
+		symmetric,
+		actOrder: parseActOrder(weights.actorder),
+		scales: parseScales(weights),
+	};
+}
+
+/** Activations may also order a layer while it is quantized and leave no trace: "weight", once called "static". */
+function parseActOrder(value: unknown): boolean {
+	switch (value ?? false) {
+		case false:
+		case "weight":
+		case "static":
+			return false;
+		case true:
+		case "group":
+		case "dynamic":
+			return true;
+		default:
+			throw unsupportedConfig(
+				`actorder ${show(value)} is not supported, only "group" and "weight"`,
+			);
+	}
 }
 
 function kindOf(format: unknown, type: unknown): Scheme["kind"] {

@@ -18,6 +18,8 @@ export interface GptqOptions {
 	readonly groupSize: number | null;
 	/** Zero points are stored less one, and −1 as the largest code, but in gptq_v2. */
 	readonly zeroOffset: number;
+	/** Without an index of groups a layer cannot be read. */
+	readonly actOrder: boolean;
 	/** Of a band at most; BAND_BYTES but in tests. */
 	readonly bandBytes?: number;
 }
@@ -42,7 +44,7 @@ function gptqTensor(
 	raw: RawTensors,
 	layer: string,
 	qweight: HeaderEntry,
-	{ bits, groupSize, zeroOffset, bandBytes }: GptqOptions,
+	{ bits, groupSize, zeroOffset, actOrder, bandBytes }: GptqOptions,
 	cache: BandCache,
 ): VirtualTensor {
 	checkDtype(qweight, ["I32"]);
@@ -64,7 +66,7 @@ function gptqTensor(
 			columnsPerWord: 1,
 			zeroShifts: Array.from({ length: perWord }, (_, k) => k * bits),
 			zeroOffset,
-			hasGroupIndex: true,
+			groupIndex: actOrder ? "needed" : "optional",
 			unpack: (words, wordsPerRow, start, end, out) =>
 				unpack(words, wordsPerRow, start, end, out, bits),
 		},

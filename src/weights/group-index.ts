@@ -2,11 +2,11 @@
 import { NanoVllmError } from "../errors.ts";
 import type { RawTensors } from "./safetensors.ts";
 import { type HeaderEntry, show } from "./safetensors-header.ts";
-import { checkDtype, checkShape, wordsOf } from "./virtual-tensor.ts";
+import { checkShape, wordsOf } from "./virtual-tensor.ts";
 
 /**
- * I32 [columns], each 0 to numGroups − 1. null where all are −1: an index that was made and never used, groups are in order.
- * @throws shape_mismatch, unsupported_dtype, invalid_weights
+ * entry: I32 [columns], each 0 to numGroups − 1. null where all are −1: an index that was made and never used, groups are in order.
+ * @throws shape_mismatch, invalid_weights
  */
 export async function readGroupIndex(
 	raw: RawTensors,
@@ -15,7 +15,6 @@ export async function readGroupIndex(
 	numGroups: number,
 	signal: AbortSignal | undefined,
 ): Promise<Int32Array | null> {
-	checkDtype(entry, ["I32"]);
 	checkShape(entry, [columns], "one group for each input");
 	const groups = wordsOf(await raw.readRaw(entry.name, 0, columns, signal));
 	if (groups.every((group) => group === -1)) return null;

@@ -20,6 +20,7 @@ import {
 	checkShape,
 	companion,
 	matrixShape,
+	optional,
 	type VirtualTensor,
 	wordsOf,
 	wrongShape,
@@ -35,13 +36,17 @@ export function packedTensor(
 	const name = codes.name.slice(0, -"_packed".length);
 	const [rows, numWords] = matrixShape(codes);
 	const scale = companion(raw, `${name}_scale`, codes.name, scaleDtypes);
-	const { bits, symmetric, scales } = fitScheme(codes, scale, schemes);
+	const { bits, symmetric, actOrder, scales } = fitScheme(
+		codes,
+		scale,
+		schemes,
+	);
 	const perWord = 32 / bits;
 	const columns = numWords * perWord;
 	const layer = { raw, name, codes, rows, columns, bits, scales };
 	const zeros = zerosOf(layer, symmetric);
-	const index = raw.entries.get(`${name}_g_idx`);
-	const shape = raw.entries.get(`${name}_shape`);
+	const index = optional(raw, `${name}_g_idx`, codes.name, ["I32"], actOrder);
+	const shape = optional(raw, `${name}_shape`, codes.name, ["I64", "I32"]);
 	if (shape) checkShape(shape, [2], "rows and columns");
 	const tensor = scaledRowsTensor(raw, {
 		name,
@@ -187,7 +192,6 @@ async function checkStoredShape(
 	perWord: number,
 	signal: AbortSignal | undefined,
 ): Promise<void> {
-	checkDtype(entry, ["I64", "I32"]);
 	const bytes = await raw.readRaw(entry.name, 0, 2, signal);
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 	const stored =

@@ -21,6 +21,8 @@ export type QuantizationConfig =
 			readonly groupSize: number | null;
 			/** What a stored zero point lacks: 1, or 0 in gptq_v2. */
 			readonly zeroOffset: 0 | 1;
+			/** Groups follow the order of activations: each layer has an index of them. */
+			readonly actOrder: boolean;
 	  }
 	| {
 			readonly method: "awq";
@@ -83,7 +85,8 @@ export function parseQuantizationConfig(json: unknown): QuantizationConfig {
 
 function parseGptq(json: Json): QuantizationConfig {
 	const bits = oneOf(json, "bits", [2, 4, 8]);
-	checkSameBits(json.dynamic, bits);
+	const groupSize = parseGroupSize(json.group_size);
+	checkDynamic(json.dynamic, { bits, group_size: json.group_size });
 	const format = json.checkpoint_format ?? json.format ?? "gptq";
 	if (json.is_marlin_format === true || !isGptqFormat(format))
 		throw unsupportedConfig(
@@ -92,8 +95,9 @@ function parseGptq(json: Json): QuantizationConfig {
 	return {
 		method: "gptq",
 		bits,
-		groupSize: parseGroupSize(json.group_size),
+		groupSize,
 		zeroOffset: format === "gptq" ? 1 : 0,
+		actOrder: json.desc_act === true,
 	};
 }
 
@@ -102,17 +106,17 @@ function isGptqFormat(format: unknown): boolean {
 }
 
 /** GPTQModel's `dynamic` gives layers that match a pattern options of their own; "-:" patterns are layers left plain. */
-function checkSameBits(dynamic: unknown, bits: number): void {
+function checkDynamic(dynamic: unknown, general: Json): void {
 	if ((dynamic ?? null) === null) return;
 	if (!isRecord(dynamic))
 		throw invalidConfig(`dynamic must be an object, got ${show(dynamic)}`);
 	for (const [pattern, options] of Object.entries(dynamic)) {
 		if (pattern.startsWith("-:") || !isRecord(options)) continue;
-		const { bits: others = bits, group_size: groupSize } = options;
-		if (others !== bits || groupSize !== undefined)
-			throw unsupportedConfig(
-				`dynamic: bits and group_size must be the same for all layers, ${show(pattern)} has its own`,
-			);
+		for (const [key, value] of Object.entries(general))
+			if (key in options && options[key] !== value)
+				throw unsupportedConfig(
+					`dynamic: bits and group_size must be the same for all layers, ${show(pattern)} has ${key} ${show(options[key])}`,
+				);
 	}
 }
 

@@ -13,6 +13,7 @@ import { allocateBytes } from "./source.ts";
 import {
 	checkShape,
 	companion,
+	optional,
 	type VirtualTensor,
 	wordsOf,
 } from "./virtual-tensor.ts";
@@ -36,8 +37,8 @@ export interface TransposedLayer {
 	readonly zeroShifts: readonly number[];
 	/** Added to every stored zero point, modulo 2^bits. */
 	readonly zeroOffset: number;
-	/** X.g_idx is looked for. */
-	readonly hasGroupIndex: boolean;
+	/** Whether X.g_idx, the group of each input, is read: never, where there is one, or always. */
+	readonly groupIndex: "none" | "optional" | "needed";
 	/** Codes of columns start to end of the band → u8 [end − start, inputs]. */
 	unpack(
 		words: Int32Array,
@@ -88,7 +89,7 @@ interface Parts {
 	readonly qweight: HeaderEntry;
 	readonly qzeros: HeaderEntry;
 	readonly scales: HeaderEntry;
-	readonly index: HeaderEntry | null;
+	readonly index: HeaderEntry | undefined;
 	readonly numGroups: number;
 }
 
@@ -136,7 +137,7 @@ export function transposedTensor(
 
 /** @throws missing_tensor, shape_mismatch, unsupported_dtype */
 function findParts(raw: RawTensors, layer: TransposedLayer): Parts {
-	const { inputs, outputs, groupSize, zeroShifts } = layer;
+	const { inputs, outputs, groupSize, zeroShifts, groupIndex } = layer;
 	const owner = `${layer.layer}.qweight`;
 	const part = (suffix: string, dtypes: readonly string[]) =>
 		companion(raw, `${layer.layer}.${suffix}`, owner, dtypes);
@@ -148,9 +149,16 @@ function findParts(raw: RawTensors, layer: TransposedLayer): Parts {
 	const qzeros = part("qzeros", ["I32"]);
 	const words = Math.ceil(outputs / zeroShifts.length);
 	checkShape(qzeros, [numGroups, words], groups);
-	const index = layer.hasGroupIndex
-		? (raw.entries.get(`${layer.layer}.g_idx`) ?? null)
-		: null;
+	const index =
+		groupIndex === "none"
+			? undefined
+			: optional(
+					raw,
+					`${layer.layer}.g_idx`,
+					owner,
+					["I32"],
+					groupIndex === "needed",
+				);
 	if (index) checkShape(index, [inputs], "one group for each input");
 	return { qweight, qzeros, scales, index, numGroups };
 }

@@ -39,6 +39,18 @@ export function companion(
 	return entry;
 }
 
+/** The same, undefined where it is not there and need not be. */
+export function optional(
+	raw: RawTensors,
+	name: string,
+	owner: string,
+	dtypes: readonly string[],
+	isNeeded = false,
+): HeaderEntry | undefined {
+	if (!isNeeded && !raw.entries.has(name)) return undefined;
+	return companion(raw, name, owner, dtypes);
+}
+
 /** @throws unsupported_dtype */
 export function checkDtype(
 	{ name, dtype }: HeaderEntry,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { LLM } from "../../src/index.ts";
+import { LLM, type LoadOptions } from "../../src/index.ts";
 import { toFloat32 } from "../../src/weights/convert.ts";
 import { openSafetensors } from "../../src/weights/safetensors.ts";
 import { fileMap } from "../../src/weights/source.ts";
@@ -183,7 +183,11 @@ async function checkpoints(format: Format) {
 	return { quantized, plain, numLayers };
 }
 
-async function answers(tensors: Tensors, json: object) {
+async function answers(
+	tensors: Tensors,
+	json: object,
+	options: LoadOptions = { device: "reference" },
+) {
 	const encode = (text: string) => new TextEncoder().encode(text);
 	const files = fileMap(
 		"quantized",
@@ -193,8 +197,8 @@ async function answers(tensors: Tensors, json: object) {
 		]),
 	);
 	await using llm = await LLM.load(files, {
-		device: "reference",
 		...GOLDEN_LOAD,
+		...options,
 	});
 	const prompts = cases.map(({ promptTokenIds }) => ({ promptTokenIds }));
 	const outputs = await llm.generate(prompts, {
@@ -221,6 +225,23 @@ for (const format of formats)
 			await answers(plain, config),
 		);
 	});
+
+test("on the cpu device: f16 as it is, and quantized anew", async () => {
+	const [{ quantization }] = formats;
+	const { quantized, plain } = await checkpoints(formats[0]);
+	const json = { ...config, quantization_config: quantization };
+	for (const format of [null, "q8_0"] as const) {
+		const options = {
+			device: "cpu",
+			quantization: format,
+			threads: 1,
+		} as const;
+		assert.deepEqual(
+			await answers(quantized, json, options),
+			await answers(plain, config, options),
+		);
+	}
+});
 
 test("a method that is not supported is refused before anything is read", async () => {
 	const quantization_config = { quant_method: "bitsandbytes" };

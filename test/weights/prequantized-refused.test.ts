@@ -37,6 +37,9 @@ const packed = {
 const asymmetric = structuredClone(packed);
 Object.assign(asymmetric.config_groups.group_0.weights, { symmetric: false });
 
+const actOrder = structuredClone(packed);
+Object.assign(actOrder.config_groups.group_0.weights, { actorder: "group" });
+
 const ofGptq = packGptq("x", layer);
 const ofAwq = packAwq("x", layer);
 const ofPacked = packCompressed("x", layer, {
@@ -137,6 +140,22 @@ const cases: [string, Tensors, Change, object, ErrorCode, RegExp][] = [
 		{ ...gptq, group_size: 2 ** 24 },
 		"shape_mismatch",
 		/"x.scales"/,
+	],
+	[
+		"gptq: act-order and no index",
+		ofGptq,
+		{ "x.g_idx": null },
+		{ ...gptq, desc_act: true },
+		"missing_tensor",
+		/"x.g_idx"/,
+	],
+	[
+		"pack-quantized: act-order and no index",
+		ofPacked,
+		{ "x.weight_g_idx": null },
+		actOrder,
+		"missing_tensor",
+		/"x.weight_g_idx"/,
 	],
 	[
 		"gptq: an index of other length",

@@ -35,9 +35,19 @@ test("gptq: AutoGPTQ's and GPTQModel's", () => {
 		sym: true,
 		true_sequential: true,
 	};
-	const wanted = { method: "gptq", bits: 4, groupSize: 128, zeroOffset: 1 };
+	const wanted = {
+		method: "gptq",
+		bits: 4,
+		groupSize: 128,
+		zeroOffset: 1,
+		actOrder: true,
+	};
 	assert.deepEqual(find(config), wanted);
 	assert.deepEqual(find({ ...config, checkpoint_format: undefined }), wanted);
+	assert.deepEqual(find({ ...config, desc_act: false }), {
+		...wanted,
+		actOrder: false,
+	});
 	assert.deepEqual(find({ ...config, group_size: -1 }), {
 		...wanted,
 		groupSize: null,
@@ -47,7 +57,7 @@ test("gptq: AutoGPTQ's and GPTQModel's", () => {
 			find({ ...config, checkpoint_format: undefined, [key]: "gptq_v2" }),
 			{ ...wanted, zeroOffset: 0 },
 		);
-	const dynamic = { "-:.*mtp.*": {}, "+:.*mlp.*": { desc_act: false } };
+	const dynamic = { "-:.*mtp.*": {}, "+:.*mlp.*": { sym: false, bits: 4 } };
 	assert.deepEqual(find({ ...config, dynamic }), wanted);
 });
 
@@ -94,7 +104,12 @@ test("compressed-tensors: formats, strategies, groups", () => {
 		assert.ok(config?.method === "compressed-tensors");
 		return config.schemes;
 	};
-	const packed = { kind: "packed", bits: 4, symmetric: true } as const;
+	const packed = {
+		kind: "packed",
+		bits: 4,
+		symmetric: true,
+		actOrder: false,
+	} as const;
 	const grouped = { ...packed, scales: { kind: "group", size: 128 } };
 	const channel = { ...packed, scales: { kind: "channel" } };
 	const group_size = 128;
@@ -108,6 +123,17 @@ test("compressed-tensors: formats, strategies, groups", () => {
 		{ ...int4, group_size: -1 },
 	])
 		assert.deepEqual(schemes(compressed(weights)), [channel]);
+	for (const [actorder, actOrder] of [
+		["group", true],
+		[true, true],
+		["dynamic", true],
+		["weight", false],
+		["static", false],
+		[false, false],
+	])
+		assert.deepEqual(schemes(compressed({ ...int4, group_size, actorder })), [
+			{ ...grouped, actOrder },
+		]);
 	const float = { num_bits: 8, type: "float", strategy: "block" };
 	const float8 = compressed(
 		{ ...float, block_structure: [128, 128] },
@@ -118,6 +144,7 @@ test("compressed-tensors: formats, strategies, groups", () => {
 			kind: "float8",
 			bits: 8,
 			symmetric: true,
+			actOrder: false,
 			scales: { kind: "block", rows: 128, columns: 128 },
 		},
 	]);
@@ -174,7 +201,12 @@ const refused: [unknown, ErrorCode, RegExp][] = [
 	[
 		{ ...gptq, dynamic: { "+:.*down.*": { bits: 8 } } },
 		"unsupported_model",
-		/"\+:\.\*down\.\*" has its own/,
+		/"\+:\.\*down\.\*" has bits 8/,
+	],
+	[
+		{ ...gptq, dynamic: { ".*up.*": { group_size: 64 } } },
+		"unsupported_model",
+		/has group_size 64/,
 	],
 	[{ ...gptq, dynamic: 3 }, "invalid_model_config", /dynamic/],
 	[{ ...awq, bits: 8 }, "unsupported_model", /bits must be 4, got 8/],
@@ -221,6 +253,11 @@ const refused: [unknown, ErrorCode, RegExp][] = [
 		compressed({ ...int4, strategy: "block" }),
 		"invalid_model_config",
 		/block_structure/,
+	],
+	[
+		compressed({ ...int4, actorder: "block" }),
+		"unsupported_model",
+		/actorder "block"/,
 	],
 	[
 		compressed({ ...int4, symmetric: "yes" }),

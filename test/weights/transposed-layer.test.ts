@@ -50,7 +50,13 @@ for (const method of ["gptq", "awq"] as const)
 			const column = 128 / 2 + 4 * 8;
 			const bandBytes = (96 / numBands) * column;
 			const cache = createBandCache();
-			const options = { bits: 4, groupSize: 32, zeroOffset: 1, bandBytes };
+			const options = {
+				bits: 4,
+				groupSize: 32,
+				zeroOffset: 1,
+				actOrder: true,
+				bandBytes,
+			};
 			const tensors =
 				method === "gptq"
 					? gptqTensors(raw, options, cache)
@@ -73,7 +79,7 @@ test("one band is held at a time, and none when the last row was read", async ()
 		...packGptq("a", a),
 		...packGptq("b", b),
 	});
-	const options = { bits: 4, groupSize: 64, zeroOffset: 1 };
+	const options = { bits: 4, groupSize: 64, zeroOffset: 1, actOrder: false };
 	const tensors = gptqTensors(raw, options, createBandCache());
 	const tensor = (name: string) => {
 		const made = tensors.get(`${name}.weight`)?.();
@@ -99,7 +105,7 @@ test("rows of two layers read at once are right", async () => {
 		...packGptq("0", layers[0]),
 		...packGptq("1", layers[1]),
 	});
-	const options = { bits: 4, groupSize: 32, zeroOffset: 1 };
+	const options = { bits: 4, groupSize: 32, zeroOffset: 1, actOrder: false };
 	const tensors = gptqTensors(raw, options, createBandCache());
 	const made = [0, 1].map((i) => tensors.get(`${i}.weight`)?.());
 	const starts = [0, 8, 16, 24];
