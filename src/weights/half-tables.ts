@@ -27,6 +27,7 @@ export function createHalfTables(
 	numGroups: number,
 ): HalfTables {
 	const numCodes = numbers.length;
+	const bits = Math.log2(numCodes);
 	const values = new Float32Array(numGroups * numCodes);
 	const halves = new Uint16Array(numGroups * numCodes);
 	return {
@@ -42,7 +43,7 @@ export function createHalfTables(
 		lookUp(codes, groups, out) {
 			let seen = 0;
 			for (let i = 0; i < codes.length; i++) {
-				const half = halves[groups[i] * numCodes + codes[i]];
+				const half = halves[(groups[i] << bits) | codes[i]];
 				// The sum reaches bit 15 where all bits of the exponent are set.
 				seen |= (half & 0x7c00) + 0x400;
 				out[i] = half;

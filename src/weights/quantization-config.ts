@@ -40,7 +40,8 @@ export type QuantizationConfig =
 	  }
 	| { readonly method: "mxfp4" };
 
-const METHODS = ["awq", "compressed-tensors", "fp8", "gptq", "mxfp4"];
+const METHODS =
+	"awq, compressed-tensors, fbgemm_fp8, fp8, gptq, modelopt, mxfp4";
 
 /**
  * The quantization_config of a parsed config.json, null where it has none. Multimodal models may keep it with the text model; old
@@ -74,13 +75,27 @@ export function parseQuantizationConfig(json: unknown): QuantizationConfig {
 			return { method, schemes: parseSchemes(json) };
 		case "fp8":
 			return { method, blocks: parseBlocks(json.weight_block_size) };
+		// FBGEMM's and ModelOpt's checkpoints have the same tensors, a scale a row and one for all.
+		case "fbgemm_fp8":
+			return { method: "fp8", blocks: null };
+		case "modelopt":
+			checkModelOpt(json.quant_algo);
+			return { method: "fp8", blocks: null };
 		case "mxfp4":
 			return { method };
 		default:
 			throw unsupportedConfig(
-				`quant_method ${show(method)} is not supported, only ${METHODS.join(", ")}`,
+				`quant_method ${show(method)} is not supported, only ${METHODS}`,
 			);
 	}
+}
+
+/** ModelOpt names the form by an algorithm. */
+function checkModelOpt(algorithm: unknown): void {
+	if (algorithm === "FP8") return;
+	throw unsupportedConfig(
+		`quant_algo ${show(algorithm)} of modelopt is not supported, only "FP8"`,
+	);
 }
 
 function parseGptq(json: Json): QuantizationConfig {

@@ -81,6 +81,9 @@ test("awq: AutoAWQ's, old and new", () => {
 });
 
 test("fp8: blocks, or none", () => {
+	const none = { method: "fp8", blocks: null };
+	assert.deepEqual(find({ quant_method: "fbgemm_fp8" }), none);
+	assert.deepEqual(find({ quant_method: "modelopt", quant_algo: "FP8" }), none);
 	const config = { quant_method: "fp8", fmt: "e4m3" };
 	assert.deepEqual(find(config), { method: "fp8", blocks: null });
 	assert.deepEqual(find({ ...config, weight_block_size: [128, 128] }), {
@@ -174,7 +177,7 @@ const refused: [unknown, ErrorCode, RegExp][] = [
 		(quant_method): [unknown, ErrorCode, RegExp] => [
 			{ quant_method },
 			"unsupported_model",
-			/quant_method .* is not supported, only awq, compressed-tensors, fp8, gptq, mxfp4\. Take .*quantization "q8_0"/,
+			/quant_method .* is not supported, only awq, compressed-tensors, fbgemm_fp8, fp8, gptq, modelopt, mxfp4\. Take .*quantization "q8_0"/,
 		],
 	),
 	["gptq", "invalid_model_config", /must be an object, got "gptq"/],
