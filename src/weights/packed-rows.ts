@@ -12,6 +12,7 @@ import {
 	gridOf,
 	readBlocks,
 	type ScaleGrid,
+	type ScaleLayout,
 	scaleDtypes,
 } from "./scale-grid.ts";
 import { type ScaledRows, scaledRowsTensor } from "./scaled-rows.ts";
@@ -108,7 +109,13 @@ function fitScheme(
 		throw unsupportedConfig(
 			`config_groups: layers of 4 and of 8 bits can only be told apart by groups of scales, ${show(codes.name)} has none`,
 		);
-	return first;
+	return {
+		bits: first.bits,
+		scales: first.scales,
+		// What only some of the fitting groups of layers want, this layer need not have.
+		symmetric: fitting.some((scheme) => scheme.symmetric),
+		actOrder: fitting.every((scheme) => scheme.actOrder),
+	};
 }
 
 /** u32 [n, words] → u8 [n, words · 32 / bits] */
@@ -123,32 +130,46 @@ function unpackRows(bytes: Uint8Array, bits: number): Uint8Array {
 	return codes;
 }
 
+interface Zeros {
+	readonly entry: HeaderEntry;
+	readonly read: NonNullable<ScaledRows["readZeros"]>;
+}
+
 /** null: all are 0. I32 zero points are packed, I8 ones, of older versions, are not. */
-function zerosOf(
-	layer: PackedLayer,
-	symmetric: boolean,
-): { entry: HeaderEntry; read: NonNullable<ScaledRows["readZeros"]> } | null {
-	const { raw, codes, rows, columns, bits, scales } = layer;
+function zerosOf(layer: PackedLayer, symmetric: boolean): Zeros | null {
+	const { raw, codes } = layer;
 	const name = `${layer.name}_zero_point`;
-	if (symmetric && !raw.entries.has(name)) return null;
-	const entry = companion(raw, name, codes.name, ["I32", "I8"]);
-	if (entry.dtype === "I8") {
-		const { blockColumns } = scales;
-		const plain =
-			scales.blockRows === 1
-				? fitGrid(entry, [{ kind: "group", size: blockColumns }], rows, columns)
-				: fitGrid(entry, [{ kind: "tensor" }], rows, columns);
-		return {
-			entry,
-			async read(start, end, signal) {
-				const bytes = await readBlocks(raw, plain, start, end, signal);
-				return Float32Array.from(bytes, (byte) => (byte << 24) >> 24);
-			},
-		};
-	}
+	const dtypes = ["I32", "I8"];
+	const entry = optional(raw, name, codes.name, dtypes, !symmetric);
+	if (entry === undefined) return null;
+	return entry.dtype === "I8"
+		? plainZeros(layer, entry)
+		: packedZeros(layer, entry);
+}
+
+function plainZeros(
+	{ raw, rows, columns, scales }: PackedLayer,
+	entry: HeaderEntry,
+): Zeros {
+	const layout: ScaleLayout =
+		scales.blockRows === 1
+			? { kind: "group", size: scales.blockColumns }
+			: { kind: "block", rows: scales.blockRows, columns: scales.blockColumns };
+	const grid = fitGrid(entry, [layout], rows, columns);
+	return {
+		entry,
+		async read(start, end, signal) {
+			const bytes = await readBlocks(raw, grid, start, end, signal);
+			return Float32Array.from(bytes, (byte) => (byte << 24) >> 24);
+		},
+	};
+}
+
+function packedZeros(layer: PackedLayer, entry: HeaderEntry): Zeros {
+	const { raw, rows, bits, scales } = layer;
 	if (scales.blockRows !== 1)
 		throw unsupportedConfig(
-			`${show(name)}: packed zero points are supported for strategies group and channel`,
+			`${show(entry.name)}: packed zero points are supported for strategies group and channel`,
 		);
 	const perWord = 32 / bits;
 	const shape = [Math.ceil(rows / perWord), scales.numColumns];
@@ -158,8 +179,8 @@ function zerosOf(
 		async read(start, end, signal) {
 			const first = Math.floor(start / perWord);
 			const last = Math.ceil(end / perWord);
-			const words = wordsOf(await raw.readRaw(name, first, last, signal));
-			return unpackZeros(words, layer, start, end);
+			const bytes = await raw.readRaw(entry.name, first, last, signal);
+			return unpackZeros(wordsOf(bytes), layer, start, end);
 		},
 	};
 }

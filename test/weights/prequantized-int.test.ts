@@ -159,3 +159,22 @@ test("layers of 4 and of 8 bits in one checkpoint are told apart by their groups
 		await check(layer, packCompressed("x", layer, { zeros: "none" }), config);
 	}
 });
+
+test("of groups of layers that differ in zero points alone, a layer may be of either", async () => {
+	const weights = { num_bits: 4, strategy: "group", group_size: 32 };
+	const config = {
+		quant_method: "compressed-tensors",
+		format: "pack-quantized",
+		config_groups: {
+			a: { weights: { ...weights, symmetric: false, actorder: "group" } },
+			b: { weights: { ...weights, symmetric: true } },
+		},
+	};
+	for (const symmetric of [true, false]) {
+		const layer = randomLayer(random, {
+			...{ outputs: 6, inputs: 64, bits: 4, groupSize: 32, symmetric },
+		});
+		const zeros = symmetric ? "none" : "packed";
+		await check(layer, packCompressed("x", layer, { zeros }), config);
+	}
+});
