@@ -24,6 +24,8 @@ import {
 import { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { dummyWeights } from "./weights/dummy.ts";
 import { httpFiles } from "./weights/http.ts";
+import { prequantizedWeights } from "./weights/prequantized.ts";
+import { findQuantizationConfig } from "./weights/quantization-config.ts";
 import { openSafetensors } from "./weights/safetensors.ts";
 import type { ModelFiles } from "./weights/source.ts";
 
@@ -71,7 +73,8 @@ export async function loadModel(
 	context: LoadContext,
 ): Promise<LoadedModel> {
 	const files = await findFiles(model, config, platform, context);
-	const modelConfig = parseModelConfig(await readJson(files, "config.json"));
+	const json = await readJson(files, "config.json");
+	const modelConfig = parseModelConfig(json);
 	const generation = parseGenerationConfig(
 		await readJson(files, "generation_config.json", false),
 	);
@@ -79,7 +82,7 @@ export async function loadModel(
 	const text = config.skipTokenizerInit ? null : await loadText(files);
 	const backend = await openBackend(config, platform);
 	const wanted = limitsOf(config, modelConfig, backend.name);
-	const weights = await openWeights(files, program, config);
+	const weights = await openWeights(files, json, program, config);
 	let executable: Executable;
 	try {
 		await checkWeights(weights, weightsOf(program));
@@ -353,6 +356,7 @@ function fitModelLen(
 
 async function openWeights(
 	files: ModelFiles,
+	json: unknown,
 	program: Program,
 	config: EngineConfig,
 ): Promise<WeightSource> {
@@ -364,7 +368,7 @@ async function openWeights(
 			});
 		case "auto":
 		case "safetensors":
-			return openSafetensors(files);
+			return openCheckpoint(files, json);
 		case "gguf":
 			throw new NanoVllmError(
 				"unsupported_model",
@@ -373,6 +377,16 @@ async function openWeights(
 		default:
 			return config.loadFormat satisfies never;
 	}
+}
+
+/** Safetensors, dequantized while they are read where config.json says they are quantized. */
+async function openCheckpoint(
+	files: ModelFiles,
+	json: unknown,
+): Promise<WeightSource> {
+	const quantization = findQuantizationConfig(json);
+	const source = await openSafetensors(files);
+	return quantization ? prequantizedWeights(source, quantization) : source;
 }
 
 function countParameters(program: Program): number {

@@ -48,12 +48,6 @@ export function parseModelConfig(json: unknown): ModelConfig {
 		throw invalid(
 			`config.json: "architectures" must name one, like ["Qwen3ForCausalLM"], got ${show(architectures)}.`,
 		);
-	if ((json.quantization_config ?? null) !== null)
-		throw new NanoVllmError(
-			"unsupported_model",
-			`config.json has a quantization_config (${show((json.quantization_config as Json)?.quant_method)}): pre-quantized checkpoints are not supported. Use the bf16 or f16 checkpoint.`,
-		);
-
 	const hiddenSize = size(json, "hidden_size", MAX_SIZE);
 	const numLayers = size(json, "num_hidden_layers", MAX_LAYERS);
 	const numHeads = size(json, "num_attention_heads", MAX_SIZE);

@@ -34,6 +34,21 @@ interface Located extends HeaderEntry {
 	readonly file: RandomAccessFile;
 }
 
+/** Tensors as the files have them, of any dtype: what a quantized checkpoint is made of. A plain model reads `tensors` and meets none of it. */
+export interface RawTensors {
+	/** Of every tensor, runnable or not. */
+	readonly entries: ReadonlyMap<string, HeaderEntry>;
+	/** The bytes of rows, as `read` gives them, whatever their dtype; whole bytes a row are the caller's business. */
+	readRaw(
+		name: string,
+		rowStart: number,
+		rowEnd: number,
+		signal?: AbortSignal,
+	): Promise<Uint8Array>;
+}
+
+export type SafetensorsSource = WeightSource & RawTensors;
+
 /**
  * Opens model.safetensors, else the shards of model.safetensors.index.json, else every *.safetensors in the folder.
  * Reads headers only: memory is bounded by the headers, at most 100 MB each and never more than the file.
@@ -42,7 +57,7 @@ interface Located extends HeaderEntry {
  */
 export async function openSafetensors(
 	files: ModelFiles,
-): Promise<WeightSource> {
+): Promise<SafetensorsSource> {
 	const { names, weightMap } = await findLayout(files);
 	const opened: RandomAccessFile[] = [];
 	try {
@@ -188,32 +203,33 @@ function weightSource(
 	label: string,
 	located: ReadonlyMap<string, Located>,
 	opened: readonly RandomAccessFile[],
-): WeightSource {
+): SafetensorsSource {
 	const tensors = new Map<string, TensorInfo>();
 	for (const { name, dtype, shape } of located.values()) {
 		const runnable = runnableDtypes.get(dtype);
 		if (runnable) tensors.set(name, { name, dtype: runnable, shape });
 	}
 	let closed = false;
+	const locate = (name: string): Located => {
+		if (closed)
+			throw new NanoVllmError(
+				"engine_closed",
+				`${label}: wanted ${show(name)}, but the weights are closed.`,
+			);
+		const entry = located.get(name);
+		if (!entry) throw missingTensor(label, name, located.size);
+		return entry;
+	};
 	return {
 		tensors,
+		entries: located,
 		async read(name, rowStart, rowEnd, signal) {
-			if (closed)
-				throw new NanoVllmError(
-					"engine_closed",
-					`${label}: wanted ${show(name)}, but the weights are closed.`,
-				);
-			const entry = located.get(name);
-			if (!entry) throw missingTensor(label, name, located.size);
+			const entry = locate(name);
 			if (!tensors.has(name)) throw unsupported(entry);
-			const numRows = entry.shape[0] ?? 1;
-			assert(
-				0 <= rowStart && rowStart <= rowEnd && rowEnd <= numRows,
-				`rows ${rowStart} to ${rowEnd} of ${name}, which has ${numRows}`,
-			);
-			const rowBytes = numRows === 0 ? 0 : entry.byteLength / numRows;
-			const offset = entry.offset + rowStart * rowBytes;
-			return entry.file.read(offset, (rowEnd - rowStart) * rowBytes, signal);
+			return readRows(entry, rowStart, rowEnd, signal);
+		},
+		async readRaw(name, rowStart, rowEnd, signal) {
+			return readRows(locate(name), rowStart, rowEnd, signal);
 		},
 		async close() {
 			if (closed) return;
@@ -221,6 +237,22 @@ function weightSource(
 			await closeAll(opened);
 		},
 	};
+}
+
+function readRows(
+	{ name, shape, offset, byteLength, file }: Located,
+	rowStart: number,
+	rowEnd: number,
+	signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+	const numRows = shape[0] ?? 1;
+	assert(
+		0 <= rowStart && rowStart <= rowEnd && rowEnd <= numRows,
+		`rows ${rowStart} to ${rowEnd} of ${name}, which has ${numRows}`,
+	);
+	const rowBytes = numRows === 0 ? 0 : byteLength / numRows;
+	const length = (rowEnd - rowStart) * rowBytes;
+	return file.read(offset + rowStart * rowBytes, length, signal);
 }
 
 function missingTensor(
