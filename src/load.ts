@@ -1,19 +1,22 @@
 /** Finds a model's files, reads what they say, and puts it on a device. The only file that knows every backend and weight format. */
 import type { Backend, Executable, WeightSource } from "./backends/backend.ts";
 import type { KernelBench } from "./backends/kernel-bench.ts";
-import { type Program, weightsOf } from "./backends/program.ts";
+import {
+	checkpointTensors,
+	type Program,
+	weightsOf,
+} from "./backends/program.ts";
 import { checkWeights } from "./backends/read-weight.ts";
 import { type EngineConfig, show } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
 import { hubFiles } from "./hub/files.ts";
 import { parseModelId } from "./hub/model-id.ts";
 import { buildProgram } from "./models/architectures.ts";
+import { type ModelConfig, parseModelConfig } from "./models/config.ts";
 import {
 	type GenerationConfig,
-	type ModelConfig,
 	parseGenerationConfig,
-	parseModelConfig,
-} from "./models/config.ts";
+} from "./models/generation-config.ts";
 import type { Platform } from "./platform/platform.ts";
 import {
 	type ChatTemplate,
@@ -78,7 +81,10 @@ export async function loadModel(
 	const generation = parseGenerationConfig(
 		await readJson(files, "generation_config.json", false),
 	);
-	const program = buildProgram(modelConfig);
+	const program = buildProgram(
+		modelConfig,
+		config.maxModelLen ?? modelConfig.maxPositionEmbeddings,
+	);
 	const text = config.skipTokenizerInit ? null : await loadText(files);
 	const backend = await openBackend(config, platform);
 	const wanted = limitsOf(config, modelConfig, backend.name);
@@ -313,7 +319,7 @@ function limitsOf(
 	if (maxModelLen > longest)
 		throw new NanoVllmError(
 			"invalid_option",
-			`maxModelLen is ${maxModelLen}, the model was made for at most ${longest} (max_position_embeddings). Lower it.`,
+			`maxModelLen is ${maxModelLen}, the model was made for at most ${longest} (max_position_embeddings, stretched by its rope scaling). Lower it.`,
 		);
 	const least = config.enableChunkedPrefill ? 1 : maxModelLen;
 	const fallback = Math.max(
@@ -394,14 +400,4 @@ function countParameters(program: Program): number {
 		shape.reduce((product, n) => product * n, 1),
 	);
 	return sizes.reduce((sum, n) => sum + n, 0);
-}
-
-/** The tensors a checkpoint of this program has. */
-function checkpointTensors(program: Program) {
-	return weightsOf(program).flatMap(({ parts, shape }) =>
-		parts.map(({ tensor, rows }) => ({
-			name: tensor,
-			shape: [rows, ...shape.slice(1)],
-		})),
-	);
 }

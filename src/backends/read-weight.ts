@@ -1,11 +1,22 @@
 /** How every backend reads a weight: checked against the program, a few rows at a time, never two copies of a tensor. */
 import { NanoVllmError } from "../errors.ts";
-import { bytesPerElement, findNonFinite } from "../weights/convert.ts";
+import {
+	bytesPerElement,
+	findNonFinite,
+	toFloat32,
+} from "../weights/convert.ts";
 import type { TensorDtype, WeightSource } from "./backend.ts";
-import type { Weight } from "./program.ts";
+import { tensorShape, type Weight } from "./program.ts";
+import { viewReader } from "./read-view.ts";
 
 /** Bytes of a chunk at most, unless one row is more. Small enough to stay in a core's cache on the way from file to device. */
 export const CHUNK_BYTES = 2 * 2 ** 20;
+
+type Consume = (
+	bytes: Uint8Array,
+	dtype: TensorDtype,
+	offset: number,
+) => void | Promise<void>;
 
 /**
  * Hands the weight's elements to `consume` in row-major order, part after part. `offset`: where in the weight the chunk
@@ -16,30 +27,45 @@ export async function readWeight(
 	source: WeightSource,
 	weight: Weight,
 	signal: AbortSignal | undefined,
-	consume: (
-		bytes: Uint8Array,
-		dtype: TensorDtype,
-		offset: number,
-	) => void | Promise<void>,
+	consume: Consume,
 ): Promise<void> {
 	const columns = weight.shape.slice(1).reduce((product, n) => product * n, 1);
+	const { plus } = weight;
+	const take: Consume =
+		plus === undefined
+			? consume
+			: (bytes, dtype, offset) =>
+					consume(increased(bytes, dtype, plus), "f32", offset);
+	const openView = viewReader(source);
 	let offset = 0;
-	for (const { tensor, rows } of weight.parts) {
-		const dtype = await checkTensor(source, tensor, [
-			rows,
-			...weight.shape.slice(1),
-		]);
+	for (const part of weight.parts) {
+		const { tensor, rows, view } = part;
+		const dtype = await checkTensor(source, tensor, tensorShape(weight, part));
 		const rowBytes = columns * bytesPerElement[dtype];
 		const rowsPerChunk = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+		const read = view
+			? openView(tensor, view, columns)
+			: (start: number, end: number) => source.read(tensor, start, end, signal);
 		for (let row = 0; row < rows; row += rowsPerChunk) {
 			signal?.throwIfAborted();
 			const end = Math.min(rows, row + rowsPerChunk);
-			const bytes = await source.read(tensor, row, end, signal);
-			checkFinite(bytes, dtype, tensor, row * columns);
-			await consume(bytes, dtype, offset);
+			const bytes = await read(row, end, signal);
+			checkFinite(bytes, dtype, tensor, view ? null : row * columns);
+			await take(bytes, dtype, offset);
 			offset += (end - row) * columns;
 		}
 	}
+}
+
+/** The elements as f32, `plus` added to each. */
+function increased(
+	bytes: Uint8Array,
+	dtype: TensorDtype,
+	plus: number,
+): Uint8Array {
+	const values = toFloat32(bytes, dtype).slice();
+	for (let i = 0; i < values.length; i++) values[i] += plus;
+	return new Uint8Array(values.buffer);
 }
 
 /**
@@ -51,9 +77,9 @@ export async function checkWeights(
 	source: WeightSource,
 	weights: readonly Weight[],
 ): Promise<void> {
-	for (const { parts, shape } of weights)
-		for (const { tensor, rows } of parts)
-			await checkTensor(source, tensor, [rows, ...shape.slice(1)]);
+	for (const weight of weights)
+		for (const part of weight.parts)
+			await checkTensor(source, part.tensor, tensorShape(weight, part));
 }
 
 async function checkTensor(
@@ -82,12 +108,14 @@ function checkFinite(
 	bytes: Uint8Array,
 	dtype: TensorDtype,
 	tensor: string,
-	offset: number,
+	/** null: the bytes were gathered from many places. */
+	offset: number | null,
 ): void {
 	const index = findNonFinite(bytes, dtype);
 	if (index === undefined) return;
+	const which = offset === null ? "an element" : `element ${offset + index}`;
 	throw new NanoVllmError(
 		"nan_weights",
-		`tensor ${tensor}: element ${offset + index} is not a finite number. The checkpoint is damaged; download it again.`,
+		`tensor ${tensor}: ${which} is not a finite number. The checkpoint is damaged; download it again.`,
 	);
 }

@@ -14,6 +14,7 @@ import type {
 	TensorDtype,
 	WeightSource,
 } from "../backend.ts";
+import { checkPlainOps } from "../plain-ops.ts";
 import type { Op, Weight } from "../program.ts";
 import { calibrate } from "./calibrate.ts";
 import type { WeightFormat } from "./format.ts";
@@ -50,6 +51,7 @@ export function createCpuBackend(options: CpuOptions): Backend {
 	return {
 		name: "cpu",
 		async compile(program, source, compileOptions) {
+			checkPlainOps(program, "cpu");
 			const shared = canShareMemory();
 			const numThreads = shared
 				? (options.threads ?? options.platform.hardwareConcurrency)
