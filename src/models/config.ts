@@ -1,6 +1,7 @@
 /** HF config.json → ModelConfig: the numbers a model family needs, checked. Knows transformers 4's and 5's spellings, no file system. */
 import type { ActivationFunction } from "../backends/program.ts";
 import { show } from "../config.ts";
+import { checkArchitecture } from "./architectures.ts";
 import { CONFIG_DEFAULTS } from "./defaults.ts";
 import { type ExpertsConfig, parseExperts } from "./experts-config.ts";
 import {
@@ -62,6 +63,7 @@ export function parseModelConfig(file: unknown): ModelConfig {
 	if (!isObject(file))
 		throw invalid(`config.json must hold an object, got ${show(file)}.`);
 	const architecture = architectureOf(file);
+	checkArchitecture(architecture);
 	const json = textConfig(file, architecture);
 	if (flag(json, "use_bidirectional_attention", false))
 		throw unsupported(
