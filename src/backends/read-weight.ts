@@ -1,7 +1,21 @@
-/** How every backend reads a weight: checked against the program, a few rows at a time, never two copies of a tensor. */
+/**
+ * How every backend reads a weight: checked against the program, a few rows at a time, never two copies of a tensor. Block types that
+ * a backend does not take as they are come to it as f32.
+ */
 import { NanoVllmError } from "../errors.ts";
-import { bytesPerElement, findNonFinite } from "../weights/convert.ts";
-import type { TensorDtype, WeightSource } from "./backend.ts";
+import { findNonFinite } from "../weights/convert.ts";
+import {
+	decode,
+	findNonFiniteBlock,
+	isBlockDtype,
+	storedBytes,
+} from "../weights/ggml-blocks.ts";
+import type {
+	BlockDtype,
+	StoredDtype,
+	TensorDtype,
+	WeightSource,
+} from "./backend.ts";
 import type { Weight } from "./program.ts";
 
 /** Bytes of a chunk at most, unless one row is more. Small enough to stay in a core's cache on the way from file to device. */
@@ -10,17 +24,19 @@ export const CHUNK_BYTES = 2 * 2 ** 20;
 /**
  * Hands the weight's elements to `consume` in row-major order, part after part. `offset`: where in the weight the chunk
  * begins, in elements. The next chunk is read when `consume` is done with this one.
+ * @param takes the block type that `consume` takes as the checkpoint has it
  * @throws missing_tensor, shape_mismatch, unsupported_dtype, nan_weights
  */
-export async function readWeight(
+export async function readWeight<D extends BlockDtype = never>(
 	source: WeightSource,
 	weight: Weight,
 	signal: AbortSignal | undefined,
 	consume: (
 		bytes: Uint8Array,
-		dtype: TensorDtype,
+		dtype: TensorDtype | D,
 		offset: number,
 	) => void | Promise<void>,
+	takes?: D,
 ): Promise<void> {
 	const columns = weight.shape.slice(1).reduce((product, n) => product * n, 1);
 	let offset = 0;
@@ -29,14 +45,17 @@ export async function readWeight(
 			rows,
 			...weight.shape.slice(1),
 		]);
-		const rowBytes = columns * bytesPerElement[dtype];
+		const isTaken = !isBlockDtype(dtype) || dtype === takes;
+		const given = isTaken ? (dtype as TensorDtype | D) : "f32";
+		const rowBytes = storedBytes(given, columns);
 		const rowsPerChunk = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
 		for (let row = 0; row < rows; row += rowsPerChunk) {
 			signal?.throwIfAborted();
 			const end = Math.min(rows, row + rowsPerChunk);
-			const bytes = await source.read(tensor, row, end, signal);
-			checkFinite(bytes, dtype, tensor, row * columns);
-			await consume(bytes, dtype, offset);
+			const stored = await source.read(tensor, row, end, signal);
+			const bytes = isTaken ? stored : asFloats(stored, dtype);
+			checkFinite(bytes, given, tensor, row * columns);
+			await consume(bytes, given, offset);
 			offset += (end - row) * columns;
 		}
 	}
@@ -60,7 +79,7 @@ async function checkTensor(
 	source: WeightSource,
 	name: string,
 	shape: readonly number[],
-): Promise<TensorDtype> {
+): Promise<StoredDtype> {
 	const info = source.tensors.get(name);
 	if (info === undefined) {
 		// The source knows better why: absent, or of a type nobody here can read.
@@ -78,13 +97,20 @@ async function checkTensor(
 	return info.dtype;
 }
 
+function asFloats(stored: Uint8Array, dtype: StoredDtype): Uint8Array {
+	const { buffer, byteOffset, byteLength } = decode(stored, dtype);
+	return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
 function checkFinite(
 	bytes: Uint8Array,
-	dtype: TensorDtype,
+	dtype: StoredDtype,
 	tensor: string,
 	offset: number,
 ): void {
-	const index = findNonFinite(bytes, dtype);
+	const index = isBlockDtype(dtype)
+		? findNonFiniteBlock(bytes, dtype)
+		: findNonFinite(bytes, dtype);
 	if (index === undefined) return;
 	throw new NanoVllmError(
 		"nan_weights",

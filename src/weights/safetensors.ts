@@ -1,5 +1,9 @@
 /** A model's safetensors files, one or many, as one WeightSource. Knows nothing of models: names and shapes are just names and shapes. */
-import type { TensorInfo, WeightSource } from "../backends/backend.ts";
+import type {
+	TensorDtype,
+	TensorInfo,
+	WeightSource,
+} from "../backends/backend.ts";
 import { assert, NanoVllmError } from "../errors.ts";
 import {
 	type HeaderEntry,
@@ -42,7 +46,7 @@ interface Located extends HeaderEntry {
  */
 export async function openSafetensors(
 	files: ModelFiles,
-): Promise<WeightSource> {
+): Promise<WeightSource<TensorDtype>> {
 	const { names, weightMap } = await findLayout(files);
 	const opened: RandomAccessFile[] = [];
 	try {
@@ -173,8 +177,8 @@ function weightSource(
 	label: string,
 	located: ReadonlyMap<string, Located>,
 	opened: readonly RandomAccessFile[],
-): WeightSource {
-	const tensors = new Map<string, TensorInfo>();
+): WeightSource<TensorDtype> {
+	const tensors = new Map<string, TensorInfo<TensorDtype>>();
 	for (const { name, dtype, shape } of located.values()) {
 		const runnable = runnableDtypes.get(dtype);
 		if (runnable) tensors.set(name, { name, dtype: runnable, shape });
