@@ -21,6 +21,8 @@ import {
 } from "./tokenizer/chat-template.ts";
 import { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { dummyWeights } from "./weights/dummy.ts";
+import { type GgufModel, openGguf } from "./weights/gguf.ts";
+import { findGguf, splitGgufPath } from "./weights/gguf-files.ts";
 import { httpFiles } from "./weights/http.ts";
 import { openSafetensors } from "./weights/safetensors.ts";
 import type { ModelFiles } from "./weights/source.ts";
@@ -66,16 +68,32 @@ export async function loadModel(
 	platform: Platform,
 	context: LoadContext,
 ): Promise<LoadedModel> {
-	const files = await findFiles(model, platform);
-	const modelConfig = parseModelConfig(await readJson(files, "config.json"));
+	const { files, gguf } = await findModel(model, config, platform, context);
+	try {
+		return await loadFrom(files, gguf, config, platform, context);
+	} finally {
+		await gguf?.close();
+	}
+}
+
+async function loadFrom(
+	files: ModelFiles,
+	gguf: GgufModel | null,
+	config: EngineConfig,
+	platform: Platform,
+	context: LoadContext,
+): Promise<LoadedModel> {
+	const modelConfig = parseModelConfig(
+		gguf ? gguf.config : await readJson(files, "config.json"),
+	);
 	const generation = parseGenerationConfig(
-		await readJson(files, "generation_config.json", false),
+		gguf ? null : await readJson(files, "generation_config.json", false),
 	);
 	const program = buildProgram(modelConfig);
-	const text = config.skipTokenizerInit ? null : await loadText(files);
+	const text = config.skipTokenizerInit ? null : await loadText(files, gguf);
 	const backend = await openBackend(config, platform);
 	const wanted = limitsOf(config, modelConfig, backend.name);
-	const weights = await openWeights(files, program, config);
+	const weights = await openWeights(files, gguf, program, config);
 	let executable: Executable;
 	try {
 		await checkWeights(weights, weightsOf(program));
@@ -108,6 +126,49 @@ export async function loadModel(
 	}
 }
 
+interface FoundModel {
+	readonly files: ModelFiles;
+	/** null for a folder of config.json and safetensors. */
+	readonly gguf: GgufModel | null;
+}
+
+/** A GGUF where the path names one, where the options ask for one, or where a folder holds one and no safetensors. */
+async function findModel(
+	model: string | ModelFiles,
+	{ loadFormat }: EngineConfig,
+	platform: Platform,
+	{ signal }: LoadContext,
+): Promise<FoundModel> {
+	const isFolder =
+		typeof model !== "string" || (await platform.isDirectory(model));
+	const path = isFolder ? null : splitGgufPath(model);
+	if (path && loadFormat === "safetensors")
+		throw new NanoVllmError(
+			"invalid_option",
+			`loadFormat is "safetensors", ${model} is a GGUF file. Leave the option out.`,
+		);
+	const files = await findFiles(path?.folder ?? model, platform);
+	const name = path?.name ?? (await ggufIn(files, loadFormat));
+	const gguf = name ? await openGguf(files, name, signal) : null;
+	return { files, gguf };
+}
+
+async function ggufIn(
+	files: ModelFiles,
+	loadFormat: EngineConfig["loadFormat"],
+): Promise<string | undefined> {
+	if (loadFormat !== "auto" && loadFormat !== "gguf") return undefined;
+	const names = await files.list();
+	const hasSafetensors = names.some((name) => /\.safetensors\b/.test(name));
+	if (loadFormat === "auto" && hasSafetensors) return undefined;
+	const name = findGguf(files.label, names);
+	if (name !== undefined || loadFormat === "auto") return name;
+	throw new NanoVllmError(
+		"model_not_found",
+		`${files.label}: wanted a *.gguf, as loadFormat "gguf" says, found none. Give the path of the file, or leave loadFormat out.`,
+	);
+}
+
 async function findFiles(
 	model: string | ModelFiles,
 	platform: Platform,
@@ -116,15 +177,10 @@ async function findFiles(
 		if (typeof model?.readText === "function") return model;
 		throw new NanoVllmError(
 			"model_not_found",
-			`a model is a directory, a URL or ModelFiles, got ${show(model)}.`,
+			`a model is a directory, a *.gguf, a URL or ModelFiles, got ${show(model)}.`,
 		);
 	}
 	if (/^https?:\/\//.test(model)) return httpFiles(model, fetch);
-	if (model.endsWith(".gguf"))
-		throw new NanoVllmError(
-			"unsupported_model",
-			`${model}: GGUF files are not supported yet. Give a directory with config.json and *.safetensors.`,
-		);
 	return platform.localFiles(model);
 }
 
@@ -138,7 +194,7 @@ async function readJson(
 		if (!required) return null;
 		throw new NanoVllmError(
 			"model_not_found",
-			`${files.label} has no ${path}. A model is a directory with config.json, tokenizer.json and *.safetensors.`,
+			`${files.label} has no ${path}. A model is a directory with config.json, tokenizer.json and *.safetensors, or a *.gguf.`,
 		);
 	}
 	try {
@@ -154,7 +210,14 @@ async function readJson(
 	}
 }
 
-async function loadText(files: ModelFiles): Promise<TextTools> {
+async function loadText(
+	files: ModelFiles,
+	gguf: GgufModel | null,
+): Promise<TextTools> {
+	if (gguf) {
+		const { tokenizerJson, tokenizerConfig } = gguf.tokenizer();
+		return textTools(tokenizerJson, tokenizerConfig, null);
+	}
 	if (!(await files.list()).includes("tokenizer.json"))
 		throw new NanoVllmError(
 			"invalid_tokenizer",
@@ -165,6 +228,14 @@ async function loadText(files: ModelFiles): Promise<TextTools> {
 		readJson(files, "tokenizer_config.json", false),
 		files.readText("chat_template.jinja"),
 	]);
+	return textTools(json, config, jinja);
+}
+
+function textTools(
+	json: unknown,
+	config: unknown,
+	jinja: string | null,
+): TextTools {
 	const tokenizer = createTokenizer(json, config ?? undefined);
 	const source = findChatTemplate(config, jinja);
 	const chatTemplate =
@@ -320,6 +391,7 @@ function fitModelLen(
 
 async function openWeights(
 	files: ModelFiles,
+	gguf: GgufModel | null,
 	program: Program,
 	config: EngineConfig,
 ): Promise<WeightSource> {
@@ -330,13 +402,9 @@ async function openWeights(
 				dtype: config.dtype === "auto" ? "bf16" : config.dtype,
 			});
 		case "auto":
-		case "safetensors":
-			return openSafetensors(files);
 		case "gguf":
-			throw new NanoVllmError(
-				"unsupported_model",
-				'loadFormat "gguf" is not supported yet. Use safetensors.',
-			);
+		case "safetensors":
+			return gguf?.weights ?? openSafetensors(files);
 		default:
 			return config.loadFormat satisfies never;
 	}
