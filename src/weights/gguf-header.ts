@@ -89,7 +89,7 @@ export function parseGgufHeader(
 	const numEntries = cursor.count("metadata entries", LEAST_ENTRY_BYTES);
 	const metadata = createMetadata(file, readEntries(file, cursor, numEntries));
 	const alignment = alignmentOf(metadata);
-	const claims = readClaims(cursor, numTensors);
+	const claims = readClaims(file, cursor, numTensors);
 	const dataStart = Math.ceil(cursor.at / alignment) * alignment;
 	const tensors = claims.map((claim) =>
 		locate(file, claim, dataStart, alignment, fileSize),
@@ -161,13 +161,18 @@ interface Claim {
 	readonly offset: number;
 }
 
-function readClaims(cursor: Cursor, count: number): Claim[] {
+function readClaims(file: string, cursor: Cursor, count: number): Claim[] {
 	const claims: Claim[] = [];
 	for (let i = 0; i < count; i++) {
 		const name = cursor.string();
 		const rank = cursor.u32();
+		if (rank > MAX_DIMENSIONS)
+			throw invalid(
+				`${file}: ${show(name)}`,
+				`wanted at most ${MAX_DIMENSIONS} dimensions, got ${grouped(rank)}. The file is damaged; download it again.`,
+			);
 		const dimensions: number[] = [];
-		for (let d = 0; d < rank && d <= MAX_DIMENSIONS; d++)
+		for (let d = 0; d < rank; d++)
 			dimensions.push(cursor.u64(`dimension ${d} of ${show(name)}`));
 		const type = cursor.u32();
 		const offset = cursor.u64(`the offset of ${show(name)}`);
@@ -184,11 +189,6 @@ function locate(
 	fileSize: number,
 ): GgufTensor {
 	const where = `${file}: ${show(name)}`;
-	if (dimensions.length > MAX_DIMENSIONS)
-		throw invalid(
-			where,
-			`wanted at most ${MAX_DIMENSIONS} dimensions, got more. The file is damaged; download it again.`,
-		);
 	if (from % alignment !== 0)
 		throw invalid(
 			where,

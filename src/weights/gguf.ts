@@ -110,11 +110,12 @@ async function assemble(
 		ropeVectors,
 	});
 	const named = nameTensors(architecture, metadata, byName.values());
+	const weights = ggufWeightSource(label, named, locate, close);
 	return {
 		config,
 		tokenizer: () => ggufTokenizer(metadata),
-		weights: ggufWeightSource(label, named, locate, close),
-		close,
+		weights,
+		close: () => weights.close(),
 	};
 }
 
