@@ -33,9 +33,12 @@ interface Source {
 	needNumber(key: string): number;
 }
 
+/** More than any model has: beyond it a file is broken, not deep. */
+const MAX_LAYERS = 4096;
+
+/** By ggml's name of the architecture. */
 const FAMILIES: Readonly<Record<string, Family>> = {
 	llama: { architecture: "LlamaForCausalLM" },
-	mixtral: { architecture: "MixtralForCausalLM", own: mixtral },
 	qwen2: { architecture: "Qwen2ForCausalLM" },
 	qwen3: { architecture: "Qwen3ForCausalLM" },
 	qwen3moe: { architecture: "Qwen3MoeForCausalLM", own: qwen3Moe },
@@ -44,10 +47,13 @@ const FAMILIES: Readonly<Record<string, Family>> = {
 	phi3: { architecture: "Phi3ForCausalLM", own: phi3 },
 	smollm3: { architecture: "SmolLM3ForCausalLM", own: smolLm3 },
 	olmo2: { architecture: "Olmo2ForCausalLM" },
-	olmo3: { architecture: "Olmo3ForCausalLM", own: olmo3 },
 	granite: { architecture: "GraniteForCausalLM", own: granite },
 	"gpt-oss": { architecture: "GptOssForCausalLM", own: gptOss },
 };
+
+/** llama.cpp has one name for families that it runs alike: these are behind "llama" and "olmo2". */
+const MIXTRAL: Family = { architecture: "MixtralForCausalLM", own: mixtral };
+const OLMO3: Family = { architecture: "Olmo3ForCausalLM", own: olmo3 };
 
 /** general.architecture, checked. @throws unsupported_model, invalid_model_config */
 export function ggufArchitecture(metadata: GgufMetadata): string {
@@ -58,8 +64,7 @@ export function ggufArchitecture(metadata: GgufMetadata): string {
 			`${metadata.file}: wanted a model, general.type says ${show(type)}. Give the file of the model itself.`,
 		);
 	const name = metadata.needString("general.architecture");
-	if (Object.hasOwn(FAMILIES, name) && name !== "mixtral" && name !== "olmo3")
-		return name;
+	if (Object.hasOwn(FAMILIES, name)) return name;
 	const known = Object.keys(FAMILIES).join(", ");
 	throw new NanoVllmError(
 		"unsupported_model",
@@ -71,7 +76,7 @@ export function ggufArchitecture(metadata: GgufMetadata): string {
 export function ggufConfig(metadata: GgufMetadata, facts: TensorFacts): Json {
 	const name = ggufArchitecture(metadata);
 	const source = createSource(metadata, facts, name);
-	const { architecture, own } = FAMILIES[familyOf(name, source)];
+	const { architecture, own } = familyOf(name, source);
 	return {
 		architectures: [architecture],
 		...sizes(source),
@@ -84,12 +89,11 @@ export function ggufConfig(metadata: GgufMetadata, facts: TensorFacts): Json {
 	};
 }
 
-/** llama.cpp has one name for families that it runs alike. */
-function familyOf(name: string, { number }: Source): string {
-	if (name === "llama" && (number("expert_count") ?? 0) > 0) return "mixtral";
+function familyOf(name: string, { number }: Source): Family {
+	if (name === "llama" && (number("expert_count") ?? 0) > 0) return MIXTRAL;
 	if (name === "olmo2" && number("attention.sliding_window") !== undefined)
-		return "olmo3";
-	return name;
+		return OLMO3;
+	return FAMILIES[name];
 }
 
 function createSource(
@@ -103,6 +107,12 @@ function createSource(
 	const headDim =
 		number("attention.key_length") ?? needNumber("embedding_length") / numHeads;
 	const numLayers = needNumber("block_count");
+	// Lists as long as this are made below.
+	if (!Number.isInteger(numLayers) || numLayers < 1 || numLayers > MAX_LAYERS)
+		throw new NanoVllmError(
+			"invalid_model_config",
+			`${metadata.file}: metadata ${name}.block_count: wanted 1 to ${MAX_LAYERS} layers, got ${numLayers}. The file is damaged; download it again.`,
+		);
 	return { metadata, facts, numLayers, headDim, number, needNumber };
 }
 

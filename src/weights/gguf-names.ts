@@ -84,6 +84,8 @@ const NORMS_PLUS_ONE: ReadonlySet<string> = new Set([
 ]);
 
 const LAYER_NAME = /^blk\.(\d+)\.([a-z_]+)(?:\.(\d+))?\.(weight|bias)$/;
+/** Each becomes a name. The largest mixtures published have 512. */
+const MAX_EXPERTS = 4096;
 const EXPERTS = /^ffn_(gate|up|down)_exps$/;
 
 /** Tensors we have no name for keep their own. @throws invalid_weights, invalid_model_config */
@@ -129,7 +131,7 @@ function translate(
 		return whole(experts(Number(expert), module.replace("ffn_", ""), kind));
 	const stacked = EXPERTS.exec(module);
 	if (stacked !== null)
-		return split(stored, (e) => experts(e, stacked[1], kind));
+		return split(metadata.file, stored, (e) => experts(e, stacked[1], kind));
 	const name =
 		(isMixtral ? MIXTRAL_NAMES : FAMILY_NAMES[architecture])?.get(module) ??
 		LAYER_NAMES.get(module);
@@ -160,21 +162,24 @@ function expertNames(at: string, isMixtral: boolean): ExpertName {
 
 /** [experts, rows, columns] → a tensor [rows, columns] each; biases [experts, length] → [length]. */
 function split(
+	file: string,
 	stored: GgufTensor,
 	nameOf: (expert: number) => string,
 ): NamedTensor[] {
 	const [numExperts, ...shape] = stored.shape;
+	if (shape.length === 0 || numExperts > MAX_EXPERTS)
+		throw invalid(
+			file,
+			`tensor ${stored.name}: wanted a stack of at most ${MAX_EXPERTS} experts, got shape [${stored.shape.join(", ")}]. The file is damaged; download it again.`,
+		);
 	const rows = shape.slice(0, -1).reduce((product, n) => product * n, 1);
-	return Array.from(
-		{ length: stored.byteLength === 0 ? 0 : numExperts },
-		(_, e) => ({
-			name: nameOf(e),
-			shape,
-			stored,
-			rowStart: e * rows,
-			undo: NONE,
-		}),
-	);
+	return Array.from({ length: numExperts }, (_, e) => ({
+		name: nameOf(e),
+		shape,
+		stored,
+		rowStart: e * rows,
+		undo: NONE,
+	}));
 }
 
 /** Rows of q and k, and their biases, of the families whose converter reorders them. */
