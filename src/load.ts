@@ -1,17 +1,20 @@
 /** Finds a model's files, reads what they say, and puts it on a device. The only file that knows every backend and weight format. */
 import type { Backend, Executable, WeightSource } from "./backends/backend.ts";
 import type { KernelBench } from "./backends/kernel-bench.ts";
-import { type Program, weightsOf } from "./backends/program.ts";
+import {
+	checkpointTensors,
+	type Program,
+	weightsOf,
+} from "./backends/program.ts";
 import { checkWeights } from "./backends/read-weight.ts";
 import { type EngineConfig, show } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
 import { buildProgram } from "./models/architectures.ts";
+import { type ModelConfig, parseModelConfig } from "./models/config.ts";
 import {
 	type GenerationConfig,
-	type ModelConfig,
 	parseGenerationConfig,
-	parseModelConfig,
-} from "./models/config.ts";
+} from "./models/generation-config.ts";
 import type { Platform } from "./platform/platform.ts";
 import {
 	type ChatTemplate,
@@ -89,7 +92,10 @@ async function loadFrom(
 	const generation = parseGenerationConfig(
 		gguf ? null : await readJson(files, "generation_config.json", false),
 	);
-	const program = buildProgram(modelConfig);
+	const program = buildProgram(
+		modelConfig,
+		config.maxModelLen ?? modelConfig.maxPositionEmbeddings,
+	);
 	const text = config.skipTokenizerInit ? null : await loadText(files, gguf);
 	const backend = await openBackend(config, platform);
 	const wanted = limitsOf(config, modelConfig, backend.name);
@@ -348,7 +354,7 @@ function limitsOf(
 	if (maxModelLen > longest)
 		throw new NanoVllmError(
 			"invalid_option",
-			`maxModelLen is ${maxModelLen}, the model was made for at most ${longest} (max_position_embeddings). Lower it.`,
+			`maxModelLen is ${maxModelLen}, the model was made for at most ${longest} (max_position_embeddings, stretched by its rope scaling). Lower it.`,
 		);
 	const least = config.enableChunkedPrefill ? 1 : maxModelLen;
 	const fallback = Math.max(
@@ -415,14 +421,4 @@ function countParameters(program: Program): number {
 		shape.reduce((product, n) => product * n, 1),
 	);
 	return sizes.reduce((sum, n) => sum + n, 0);
-}
-
-/** The tensors a checkpoint of this program has. */
-function checkpointTensors(program: Program) {
-	return weightsOf(program).flatMap(({ parts, shape }) =>
-		parts.map(({ tensor, rows }) => ({
-			name: tensor,
-			shape: [rows, ...shape.slice(1)],
-		})),
-	);
 }

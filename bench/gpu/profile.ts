@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Executable } from "../../src/backends/backend.ts";
-import { weightsOf } from "../../src/backends/program.ts";
+import { checkpointTensors } from "../../src/backends/program.ts";
 import { createWebgpuBackend } from "../../src/backends/webgpu/backend.ts";
 import type { PassTime, Timing } from "../../src/backends/webgpu/recorder.ts";
 import { createRandom, randomPrompt } from "../../src/cli/workload.ts";
@@ -50,12 +50,7 @@ const modelConfig = parseModelConfig(
 	JSON.parse(readFileSync(join(model, "config.json"), "utf8")),
 );
 const program = buildProgram(modelConfig);
-const tensors = weightsOf(program).flatMap(({ parts, shape }) =>
-	parts.map(({ tensor, rows }) => ({
-		name: tensor,
-		shape: [rows, ...shape.slice(1)],
-	})),
-);
+const tensors = checkpointTensors(program);
 const random = createRandom(0);
 
 for (const mode of ["steps", "dispatches"] as const) {

@@ -16,10 +16,17 @@ import type {
 	TensorDtype,
 	WeightSource,
 } from "./backend.ts";
-import type { Weight } from "./program.ts";
+import { tensorShape, type Weight } from "./program.ts";
+import { viewReader } from "./read-view.ts";
 
 /** Bytes of a chunk at most, unless one row is more. Small enough to stay in a core's cache on the way from file to device. */
 export const CHUNK_BYTES = 2 * 2 ** 20;
+
+type Consume<D extends BlockDtype> = (
+	bytes: Uint8Array,
+	dtype: TensorDtype | D,
+	offset: number,
+) => void | Promise<void>;
 
 /**
  * Hands the weight's elements to `consume` in row-major order, part after part. `offset`: where in the weight the chunk
@@ -31,34 +38,49 @@ export async function readWeight<D extends BlockDtype = never>(
 	source: WeightSource,
 	weight: Weight,
 	signal: AbortSignal | undefined,
-	consume: (
-		bytes: Uint8Array,
-		dtype: TensorDtype | D,
-		offset: number,
-	) => void | Promise<void>,
+	consume: Consume<D>,
 	takes?: D,
 ): Promise<void> {
 	const columns = weight.shape.slice(1).reduce((product, n) => product * n, 1);
+	const { plus } = weight;
+	const take: Consume<D> =
+		plus === undefined
+			? consume
+			: (bytes, dtype, offset) =>
+					consume(increased(bytes, dtype, plus), "f32", offset);
+	const openView = viewReader(source);
 	let offset = 0;
-	for (const { tensor, rows } of weight.parts) {
-		const dtype = await checkTensor(source, tensor, [
-			rows,
-			...weight.shape.slice(1),
-		]);
+	for (const part of weight.parts) {
+		const { tensor, rows, view } = part;
+		const dtype = await checkTensor(source, tensor, tensorShape(weight, part));
 		const isTaken = !isBlockDtype(dtype) || dtype === takes;
 		const given = isTaken ? (dtype as TensorDtype | D) : "f32";
 		const rowBytes = storedBytes(given, columns);
 		const rowsPerChunk = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+		const read = view
+			? openView(tensor, view, columns)
+			: (start: number, end: number) => source.read(tensor, start, end, signal);
 		for (let row = 0; row < rows; row += rowsPerChunk) {
 			signal?.throwIfAborted();
 			const end = Math.min(rows, row + rowsPerChunk);
-			const stored = await source.read(tensor, row, end, signal);
+			const stored = await read(row, end, signal);
 			const bytes = isTaken ? stored : asFloats(stored, dtype);
-			checkFinite(bytes, given, tensor, row * columns);
-			await consume(bytes, given, offset);
+			checkFinite(bytes, given, tensor, view ? null : row * columns);
+			await take(bytes, given, offset);
 			offset += (end - row) * columns;
 		}
 	}
+}
+
+/** The elements as f32, `plus` added to each. */
+function increased(
+	bytes: Uint8Array,
+	dtype: StoredDtype,
+	plus: number,
+): Uint8Array {
+	const values = decode(bytes, dtype).slice();
+	for (let i = 0; i < values.length; i++) values[i] += plus;
+	return new Uint8Array(values.buffer);
 }
 
 /**
@@ -70,9 +92,9 @@ export async function checkWeights(
 	source: WeightSource,
 	weights: readonly Weight[],
 ): Promise<void> {
-	for (const { parts, shape } of weights)
-		for (const { tensor, rows } of parts)
-			await checkTensor(source, tensor, [rows, ...shape.slice(1)]);
+	for (const weight of weights)
+		for (const part of weight.parts)
+			await checkTensor(source, part.tensor, tensorShape(weight, part));
 }
 
 async function checkTensor(
@@ -106,14 +128,16 @@ function checkFinite(
 	bytes: Uint8Array,
 	dtype: StoredDtype,
 	tensor: string,
-	offset: number,
+	/** null: the bytes were gathered from many places. */
+	offset: number | null,
 ): void {
 	const index = isBlockDtype(dtype)
 		? findNonFiniteBlock(bytes, dtype)
 		: findNonFinite(bytes, dtype);
 	if (index === undefined) return;
+	const which = offset === null ? "an element" : `element ${offset + index}`;
 	throw new NanoVllmError(
 		"nan_weights",
-		`tensor ${tensor}: element ${offset + index} is not a finite number. The checkpoint is damaged; download it again.`,
+		`tensor ${tensor}: ${which} is not a finite number. The checkpoint is damaged; download it again.`,
 	);
 }

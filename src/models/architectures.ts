@@ -2,20 +2,47 @@
 import type { Program } from "../backends/program.ts";
 import { NanoVllmError } from "../errors.ts";
 import type { ModelConfig } from "./config.ts";
+import { gemma2, gemma3, gemma3Text } from "./gemma.ts";
+import { gptOss } from "./gpt-oss.ts";
+import { granite } from "./granite.ts";
+import { llama } from "./llama.ts";
+import { mistral } from "./mistral.ts";
+import { mixtral } from "./mixtral.ts";
+import { olmo2 } from "./olmo2.ts";
+import { phi3 } from "./phi3.ts";
+import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
+import { qwen3Moe } from "./qwen3-moe.ts";
+import { smollm3 } from "./smollm3.ts";
 
-const ARCHITECTURES: Readonly<
-	Record<string, (config: ModelConfig) => Program>
-> = {
+type Family = (config: ModelConfig, maxModelLen: number) => Program;
+
+const ARCHITECTURES: Readonly<Record<string, Family>> = {
+	Gemma2ForCausalLM: gemma2,
+	Gemma3ForCausalLM: gemma3,
+	Gemma3ForConditionalGeneration: gemma3Text,
+	GptOssForCausalLM: gptOss,
+	GraniteForCausalLM: granite,
+	LlamaForCausalLM: llama,
+	MistralForCausalLM: mistral,
+	MixtralForCausalLM: mixtral,
+	Olmo2ForCausalLM: olmo2,
+	Phi3ForCausalLM: phi3,
+	Qwen2ForCausalLM: qwen2,
 	Qwen3ForCausalLM: qwen3,
+	Qwen3MoeForCausalLM: qwen3Moe,
+	SmolLM3ForCausalLM: smollm3,
 };
 
-/** @throws unsupported_model */
-export function buildProgram(config: ModelConfig): Program {
+/** maxModelLen: tokens of the longest text that will be served; some rotary embeddings depend on it. @throws unsupported_model */
+export function buildProgram(
+	config: ModelConfig,
+	maxModelLen = config.maxPositionEmbeddings,
+): Program {
 	if (!Object.hasOwn(ARCHITECTURES, config.architecture))
 		throw new NanoVllmError(
 			"unsupported_model",
 			`config.json: architecture ${JSON.stringify(config.architecture)} is not supported. Supported: ${Object.keys(ARCHITECTURES).join(", ")}.`,
 		);
-	return ARCHITECTURES[config.architecture](config);
+	return ARCHITECTURES[config.architecture](config, maxModelLen);
 }

@@ -1,6 +1,5 @@
-/** The pieces model files are written with: named weights made of checkpoint tensors, norms, rotary frequencies. */
+/** The pieces model files are written with: named weights made of checkpoint tensors, norms. */
 import type { Norm, Weight } from "../backends/program.ts";
-import type { ModelConfig } from "./config.ts";
 
 type Rows = readonly (readonly [tensor: string, rows: number])[];
 
@@ -14,24 +13,19 @@ export function matrix(name: string, columns: number, parts: Rows): Weight {
 }
 
 /** [Σ rows] */
-export function bias(name: string, parts: Rows): Weight {
+export function vector(name: string, parts: Rows): Weight {
 	const { parts: named, shape } = matrix(name, 1, parts);
 	return { name, shape: [shape[0]], parts: named };
 }
 
-/** RMSNorm with the weight `${module}.weight` of the checkpoint. */
-export function norm(module: string, length: number, eps: number): Norm {
+/** RMSNorm with the weight `${module}.weight` of the checkpoint, `plus` added to it. */
+export function norm(
+	module: string,
+	length: number,
+	eps: number,
+	plus = 0,
+): Norm {
 	const name = `${module}.weight`;
-	return { weight: bias(name, [[name, length]]), eps };
-}
-
-/** f32 [D/2]: θ^(−2i/D), divided by the scaling factor where rope is linear (transformers' modeling_rope_utils). */
-export function inverseFrequencies({
-	rope,
-	headDim,
-}: ModelConfig): Float32Array {
-	return Float32Array.from(
-		{ length: headDim / 2 },
-		(_, i) => rope.theta ** (-(2 * i) / headDim) / rope.factor,
-	);
+	const weight = vector(name, [[name, length]]);
+	return { weight: plus === 0 ? weight : { ...weight, plus }, eps };
 }

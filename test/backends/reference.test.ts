@@ -7,14 +7,15 @@ import type {
 	StepInput,
 	WeightSource,
 } from "../../src/backends/backend.ts";
-import { weightsOf } from "../../src/backends/program.ts";
+import { checkpointTensors } from "../../src/backends/program.ts";
 import { referenceBackend } from "../../src/backends/reference/backend.ts";
 import { rowLogprobs } from "../../src/backends/reference/logprobs.ts";
 import {
+	addScaled,
 	attention,
+	cap,
 	dot,
 	embed,
-	gate,
 	linear,
 	type Matrix,
 	rmsNorm,
@@ -69,7 +70,7 @@ function close(
 
 const sizes = [1, 2, 3, 4, 5, 7, 16, 33, 127];
 
-test("dot and linear are sums of products, and linear adds bias and the old value where told", () => {
+test("dot and linear are sums of products, and linear adds a bias where there is one", () => {
 	for (const n of sizes) {
 		const [a, b] = [noise(n + 2, n), noise(n + 3, n + 1)];
 		let sum = 0;
@@ -83,7 +84,6 @@ test("dot and linear are sums of products, and linear adds bias and the old valu
 	]) {
 		const [x, w] = [matrix(T, I, 1), matrix(O, I, 2)];
 		const bias = noise(O, 3);
-		const old = noise(T * O, 4);
 		const want = (t: number, o: number) => {
 			let sum = 0;
 			for (let i = 0; i < I; i++) sum += x.data[t * I + i] * w.data[o * I + i];
@@ -92,33 +92,46 @@ test("dot and linear are sums of products, and linear adds bias and the old valu
 		const each = (f: (t: number, o: number) => number) =>
 			Array.from({ length: T * O }, (_, i) => f(Math.floor(i / O), i % O));
 		const y = poisoned(T, O);
-		linear(x, T, w, null, y, false);
+		linear(x, T, w, null, y);
 		close(y.data, each(want), "plain");
-		linear(x, T, w, bias, y, false);
+		linear(x, T, w, bias, y);
 		close(
 			y.data,
 			each((t, o) => want(t, o) + bias[o]),
 			"bias",
 		);
-		y.data.set(old);
-		linear(x, T, w, bias, y, true);
-		close(
-			y.data,
-			each((t, o) => old[t * O + o] + want(t, o) + bias[o]),
-			"added",
-		);
 	}
 });
 
-test("embed copies rows", () => {
+test("addScaled adds so many rows, each times the scale", () => {
+	const [x, y] = [matrix(3, 5, 4), matrix(3, 5, 5)];
+	const want = Array.from(y.data, (v, i) => (i < 10 ? v - 0.3 * x.data[i] : v));
+	addScaled(x, 2, -0.3, y);
+	close(y.data, want);
+});
+
+test("cap bends towards ±softCap, or does nothing", () => {
+	for (const x of [-1e30, -7, -0.1, 0, 3, 1e30]) {
+		assert.equal(cap(x, null), x);
+		const e = Math.exp(Math.min(700, (2 * x) / 5));
+		close([cap(x, 5)], [(5 * (e - 1)) / (e + 1)], `${x}`);
+	}
+});
+
+test("embed copies rows times the scale", () => {
 	const table = matrix(9, 5, 1);
 	const out = poisoned(4, 5);
-	embed(Int32Array.from([8, 0, 8, 3]), 3, table, out);
+	embed(Int32Array.from([8, 0, 8, 3]), 3, table, 1, out);
 	assert.deepEqual(
 		[...out.data.subarray(0, 15)],
 		[8, 0, 8].flatMap((id) => [...table.data.subarray(id * 5, id * 5 + 5)]),
 	);
 	assert.ok(out.data.subarray(15).every(Number.isNaN), "no row too many");
+	embed(Int32Array.from([2]), 1, table, -1.5, out);
+	close(
+		out.data.subarray(0, 5),
+		Array.from(table.data.subarray(10, 15), (v) => -1.5 * v),
+	);
 });
 
 test("rmsNorm divides by the root of the mean square plus eps, in place or not", () => {
@@ -143,43 +156,32 @@ test("rmsNorm divides by the root of the mean square plus eps, in place or not",
 	close(zeros, [0, 0, 0, 0]);
 });
 
-test("rope turns pairs i and i + D/2 by position times frequency", () => {
-	for (const D of [2, 4, 6, 64]) {
-		const frequencies = Float32Array.from(
-			{ length: D / 2 },
-			(_, i) => 10_000 ** ((-2 * i) / D),
+test("rope turns pairs i and i + F of the first 2F elements by position times frequency, and scales them", () => {
+	for (const [D, F, scale] of [
+		[2, 1, 1],
+		[4, 2, 1.3],
+		[6, 2, 1],
+		[64, 32, 1],
+		[64, 24, 0.7],
+	]) {
+		const inverseFrequencies = Float32Array.from(
+			{ length: F },
+			(_, i) => 10_000 ** (-i / F),
 		);
 		for (const position of [0, 1, 17, 4095]) {
 			const x = noise(D + 1, D + position);
-			const want = new Array<number>(D);
-			for (let i = 0; i < D / 2; i++) {
-				const angle = position * frequencies[i];
-				const [a, b] = [x[1 + i], x[1 + i + D / 2]];
-				want[i] = a * Math.cos(angle) - b * Math.sin(angle);
-				want[i + D / 2] = a * Math.sin(angle) + b * Math.cos(angle);
+			const want = Array.from(x.subarray(1));
+			for (let i = 0; i < F; i++) {
+				const angle = position * inverseFrequencies[i];
+				const [a, b] = [x[1 + i], x[1 + i + F]];
+				want[i] = scale * (a * Math.cos(angle) - b * Math.sin(angle));
+				want[i + F] = scale * (a * Math.sin(angle) + b * Math.cos(angle));
 			}
-			rope(x, 1, position, frequencies);
+			rope(x, 1, position, { inverseFrequencies, scale });
 			// The angle is rounded to f32: at position 4095 that is worth 1e-4.
-			close(x.subarray(1), want, `D ${D} at ${position}`, 1e-3);
+			close(x.subarray(1), want, `D ${D}, F ${F} at ${position}`, 1e-3);
 		}
 	}
-});
-
-test("gate is silu(gate) times up", () => {
-	const [T, F] = [3, 5];
-	const x = matrix(T, 2 * F, 9);
-	const out = poisoned(T, F);
-	gate(x, T, out);
-	const want = Array.from({ length: T * F }, (_, i) => {
-		const [t, f] = [Math.floor(i / F), i % F];
-		const g = x.data[t * 2 * F + f];
-		return (g / (1 + Math.exp(-g))) * x.data[t * 2 * F + F + f];
-	});
-	close(out.data, want);
-	const extreme = { data: Float32Array.from([-1000, 1000, 2, 3]), width: 4 };
-	const y = poisoned(1, 2);
-	gate(extreme, 1, y);
-	close(y.data, [-0, 3000]);
 });
 
 interface Case {
@@ -189,12 +191,19 @@ interface Case {
 	readonly headDim: number;
 	readonly blockSize: number;
 	readonly window: number | null;
+	readonly softCap: number | null;
+	readonly hasSinks: boolean;
 	readonly seed: number;
 }
 
-/** softmax(scale · q · Kᵀ) · V over whole sequences, no pages. rows: [q | k | v] of every token of the sequence. */
-function denseAttention(rows: Float32Array[], c: Case, scale: number) {
-	const { numKvHeads, group, headDim: D, window } = c;
+/** softmax(cap(scale · q · Kᵀ), sink) · V over whole sequences, no pages. rows: [q | k | v] of every token of the sequence. */
+function denseAttention(
+	rows: Float32Array[],
+	c: Case,
+	scale: number,
+	sinks: Float32Array | null,
+) {
+	const { numKvHeads, group, headDim: D, window, softCap } = c;
 	const numHeads = numKvHeads * group;
 	return rows.map((row, t) =>
 		Array.from({ length: numHeads }, (_, h) => {
@@ -209,9 +218,13 @@ function denseAttention(rows: Float32Array[], c: Case, scale: number) {
 				.filter((p) => p <= t && (window === null || p > t - window));
 			const scores = seen.map((p) => {
 				const k = part(p, 0);
-				return Math.exp(scale * q.reduce((sum, v, i) => sum + v * k[i], 0));
+				const score = scale * q.reduce((sum, v, i) => sum + v * k[i], 0);
+				return Math.exp(
+					softCap === null ? score : softCap * Math.tanh(score / softCap),
+				);
 			});
-			const total = scores.reduce((a, b) => a + b, 0);
+			const sink = sinks === null ? 0 : Math.exp(sinks[h]);
+			const total = scores.reduce((a, b) => a + b, sink);
 			return Array.from({ length: D }, (_, i) =>
 				seen.reduce(
 					(sum, p, j) => sum + (scores[j] / total) * part(p, numKvHeads)[i],
@@ -234,10 +247,12 @@ const attentionCase: fc.Arbitrary<Case> = fc.record({
 	headDim: fc.constantFrom(2, 4, 6, 16),
 	blockSize: fc.constantFrom(1, 3, 4, 16),
 	window: fc.option(fc.integer({ min: 1, max: 45 })),
+	softCap: fc.option(fc.constantFrom(0.5, 3)),
+	hasSinks: fc.boolean(),
 	seed: fc.nat({ max: 1e6 }),
 });
 
-test("paged attention with groups and sliding windows equals a dense softmax", () => {
+test("paged attention with groups, sliding windows, soft caps and sinks equals a dense softmax", () => {
 	fc.assert(
 		fc.property(attentionCase, (c) => {
 			const { numKvHeads, group, headDim, blockSize } = c;
@@ -277,9 +292,12 @@ test("paged attention with groups and sliding windows equals a dense softmax", (
 				if (!queryOnly) continue;
 				const out = poisoned(input.numTokens, heads.numHeads * headDim);
 				const scale = headDim ** -0.5;
-				attention(qkv, input, heads, scale, c.window, cache, out);
+				const sinks = c.hasSinks ? noise(heads.numHeads, c.seed + 7) : null;
+				const { window: slidingWindow, softCap } = c;
+				const scoring = { scale, slidingWindow, softCap, sinks };
+				attention(qkv, input, heads, scoring, cache, out);
 				const want = spans.flatMap(([from, to], s) =>
-					denseAttention(rows[s], c, scale).slice(from, to).flat(),
+					denseAttention(rows[s], c, scale, sinks).slice(from, to).flat(),
 				);
 				close(out.data, want, "attention", 2e-5);
 			}
@@ -372,12 +390,7 @@ test("logprobs are log-softmax; the chosen first, the best in order, ranks by gr
  */
 async function nanModel(badToken: number): Promise<Executable> {
 	const program = buildProgram(parseModelConfig(TINY_CONFIG));
-	const shapes = weightsOf(program).flatMap(({ parts, shape }) =>
-		parts.map(({ tensor, rows }) => ({
-			name: tensor,
-			shape: [rows, ...shape.slice(1)],
-		})),
-	);
+	const shapes = checkpointTensors(program);
 	const plain = dummyWeights(shapes, { seed: 7, dtype: "f32" });
 	const weights: WeightSource = {
 		...plain,

@@ -1,6 +1,6 @@
 """Writes every golden file of this folder with the Python libraries that define the truth.
 
-    python3 test/golden/write_golden.py OUT [qwen3] [tokenizers] [chat]
+    python3 test/golden/write_golden.py OUT [qwen3] [families] [tokenizers] [chat]
 
 Needs torch, transformers, tokenizers, safetensors. Runs on a CPU in a minute or two. See README.md beside this file.
 """
@@ -9,10 +9,16 @@ import pathlib
 import sys
 
 import golden_chat
+import golden_families
 import golden_qwen3
 import golden_tokenizers
 
-PARTS = {"qwen3": golden_qwen3.write, "tokenizers": golden_tokenizers.write, "chat": golden_chat.write}
+PARTS = {
+    "qwen3": golden_qwen3.write,
+    "families": golden_families.write,
+    "tokenizers": golden_tokenizers.write,
+    "chat": golden_chat.write,
+}
 
 
 def main() -> None:

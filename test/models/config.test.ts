@@ -7,11 +7,9 @@ import { kvBytesPerToken, weightsOf } from "../../src/backends/program.ts";
 import type { ErrorCode } from "../../src/errors.ts";
 import { NanoVllmError } from "../../src/errors.ts";
 import { buildProgram } from "../../src/models/architectures.ts";
-import {
-	parseGenerationConfig,
-	parseModelConfig,
-} from "../../src/models/config.ts";
-import { inverseFrequencies } from "../../src/models/parts.ts";
+import { parseModelConfig } from "../../src/models/config.ts";
+import { parseGenerationConfig } from "../../src/models/generation-config.ts";
+import { createRope } from "../../src/models/rope.ts";
 
 /** As transformers 4 writes it. */
 const CONFIG = {
@@ -37,7 +35,15 @@ const CONFIG = {
 	use_sliding_window: false,
 	vocab_size: 151936,
 };
-const parse = (changes: object) => parseModelConfig({ ...CONFIG, ...changes });
+/** As from a file: what is undefined is not there. */
+const parse = (changes: object) =>
+	parseModelConfig(JSON.parse(JSON.stringify({ ...CONFIG, ...changes })));
+
+const PLAIN_ROPE = {
+	theta: 1000000,
+	rotaryDim: 128,
+	scaling: { type: "default" },
+} as const;
 
 test("transformers 4's config of Qwen3-0.6B", () => {
 	assert.deepEqual(parse({}), {
@@ -53,8 +59,19 @@ test("transformers 4's config of Qwen3-0.6B", () => {
 		rmsNormEps: 1e-6,
 		tieWordEmbeddings: true,
 		attentionBias: false,
-		rope: { type: "default", theta: 1000000, factor: 1 },
+		mlpBias: false,
+		activation: "silu",
+		rope: PLAIN_ROPE,
+		slidingRope: PLAIN_ROPE,
+		ropeLayers: new Array(28).fill(true),
 		slidingWindows: new Array(28).fill(null),
+		attentionScale: null,
+		attentionSoftCap: null,
+		logitsSoftCap: null,
+		embeddingMultiplier: 1,
+		residualMultiplier: 1,
+		logitsMultiplier: 1,
+		experts: null,
 		bosTokenId: 151643,
 		eosTokenIds: [151645],
 	});
@@ -106,7 +123,10 @@ test("what may be left out", () => {
 
 test("rope: spellings and scaling", () => {
 	const rope = (changes: object) => parse(changes).rope;
-	const linear = { type: "linear", theta: 1000000, factor: 4 } as const;
+	const linear = {
+		...PLAIN_ROPE,
+		scaling: { type: "linear", factor: 4 },
+	} as const;
 	assert.deepEqual(
 		rope({ rope_scaling: { type: "linear", factor: 4 } }),
 		linear,
@@ -127,7 +147,8 @@ test("rope: spellings and scaling", () => {
 		5e5,
 	);
 	assert.equal(rope({ rope_theta: null }).theta, 10_000);
-	const frequencies = (changes: object) => inverseFrequencies(parse(changes));
+	const frequencies = (changes: object) =>
+		createRope(parse(changes).rope, 1).inverseFrequencies;
 	assert.deepEqual(
 		[...frequencies({ head_dim: 4 })],
 		[1, Math.fround(1000000 ** -0.5)],
@@ -248,9 +269,9 @@ const malformed: [string, unknown, ErrorCode, RegExp][] = [
 			["hidden_act", "gelu", "unsupported_model", /hidden_act "gelu"/],
 			[
 				"rope_scaling",
-				{ rope_type: "yarn", factor: 4 },
+				{ rope_type: "ntk_by_parts", factor: 4 },
 				"unsupported_model",
-				/rope type "yarn"/,
+				/rope type "ntk_by_parts"/,
 			],
 			["rope_scaling", { type: 3 }, "unsupported_model", /rope type 3/],
 			[
@@ -485,9 +506,7 @@ test("generation_config.json: advice in our names, only what is there", () => {
 
 test("the published shapes build programs of the published size", async () => {
 	const folder = fileURLToPath(new URL("../../bench/configs", import.meta.url));
-	let numBuilt = 0;
 	for (const name of await readdir(folder)) {
-		if (!name.startsWith("qwen3")) continue;
 		const text = await readFile(`${folder}/${name}/config.json`, "utf8");
 		const config = parseModelConfig(JSON.parse(text));
 		const program = buildProgram(config);
@@ -495,16 +514,15 @@ test("the published shapes build programs of the published size", async () => {
 			(sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
 			0,
 		);
-		const billions = Number(/([\d.]+)b$/.exec(name)?.[1]);
+		// The first number that ends in b: qwen3-30b-a3b has 30 billion, 3 of them active.
+		const billions = Number(/([\d.]+)b\b/.exec(name)?.[1]);
 		assert.ok(
-			Math.abs(numParameters / 1e9 - billions) < 0.1 * billions + 0.05,
+			Math.abs(numParameters / 1e9 - billions) < 0.1 * billions + 0.15,
 			`${name}: ${numParameters}`,
 		);
 		assert.equal(
 			kvBytesPerToken(program, 2),
 			config.numLayers * 2 * config.numKvHeads * config.headDim * 2,
 		);
-		numBuilt++;
 	}
-	assert.ok(numBuilt > 0);
 });

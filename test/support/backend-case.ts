@@ -14,9 +14,9 @@ import type {
 	WeightSource,
 } from "../../src/backends/backend.ts";
 import {
+	checkpointTensors,
 	kvBytesPerToken,
 	type Program,
-	weightsOf,
 } from "../../src/backends/program.ts";
 import { referenceBackend } from "../../src/backends/reference/backend.ts";
 import { buildProgram } from "../../src/models/architectures.ts";
@@ -278,12 +278,7 @@ function checkpoint(
 	dtype: TensorDtype,
 	seed: number,
 ): WeightSource {
-	const tensors = weightsOf(program).flatMap(({ parts, shape }) =>
-		parts.map(({ tensor, rows }) => ({
-			name: tensor,
-			shape: [rows, ...shape.slice(1)],
-		})),
-	);
+	const tensors = checkpointTensors(program);
 	const source = dummyWeights(tensors, { seed, dtype });
 	return {
 		...source,

@@ -5,7 +5,7 @@ import type {
 	StepInput,
 	StepOutput,
 } from "../../src/backends/backend.ts";
-import { weightsOf } from "../../src/backends/program.ts";
+import { checkpointTensors } from "../../src/backends/program.ts";
 import { referenceBackend } from "../../src/backends/reference/backend.ts";
 import {
 	resolveSamplingParams,
@@ -62,12 +62,7 @@ export async function tinyExecutable(
 	seed = 7,
 ): Promise<Executable> {
 	const program = buildProgram(parseModelConfig(TINY_CONFIG));
-	const tensors = weightsOf(program).flatMap(({ parts, shape }) =>
-		parts.map(({ tensor, rows }) => ({
-			name: tensor,
-			shape: [rows, ...shape.slice(1)],
-		})),
-	);
+	const tensors = checkpointTensors(program);
 	const kvBytes = program.kvLayers.length * 2 * 2 * 8 * 4 * config.blockSize;
 	const limits: Limits = {
 		blockSize: config.blockSize,

@@ -7,30 +7,50 @@ import type { RequestOutput, TokenLogprob } from "../../src/engine/output.ts";
 import { LLM, type LoadOptions } from "../../src/llm.ts";
 import { GOLDEN_LOAD, type GoldenCase, worstScore } from "./golden-case.ts";
 
-export const GOLDEN_FOLDER = fileURLToPath(
-	new URL("../golden/qwen3", import.meta.url),
-);
+export type GoldenSet = "qwen3" | "families";
+
+const goldenFolder = (set: GoldenSet) =>
+	fileURLToPath(new URL(`../golden/${set}`, import.meta.url));
+
+export const GOLDEN_FOLDER = goldenFolder("qwen3");
 
 export interface GoldenOptions {
+	/** Which checkpoints; absent: qwen3's. */
+	readonly set?: GoldenSet;
 	/** Largest difference of a logprob. The order of tokens must be met exactly whatever this is. */
 	readonly tolerance: number;
 	readonly load?: LoadOptions;
 }
 
-/** Registers a test per checkpoint: all cases at once, prompts in chunks, and prompts from the prefix cache. */
+interface Checkpoint {
+	readonly name: string;
+	readonly folder: string;
+	readonly cases: readonly GoldenCase[];
+	/** Some rotary embeddings depend on it. */
+	readonly maxModelLen: number;
+}
+
+export function goldenCheckpoints(set: GoldenSet = "qwen3"): Checkpoint[] {
+	const root = goldenFolder(set);
+	return readdirSync(root).map((name) => {
+		const folder = `${root}/${name}`;
+		const file = JSON.parse(readFileSync(`${folder}/golden.json`, "utf8"));
+		return { name, folder, maxModelLen: GOLDEN_LOAD.maxModelLen, ...file };
+	});
+}
+
+/** Registers tests per checkpoint: all cases at once, prompts in chunks, each alone, and prompts from the prefix cache. */
 export function goldenTests(
 	device: NonNullable<LoadOptions["device"]>,
-	{ tolerance, load = {} }: GoldenOptions,
+	{ tolerance, set, load = {} }: GoldenOptions,
 ): void {
-	for (const name of readdirSync(GOLDEN_FOLDER)) {
-		const folder = `${GOLDEN_FOLDER}/${name}`;
-		const { cases } = JSON.parse(
-			readFileSync(`${folder}/golden.json`, "utf8"),
-		) as { cases: GoldenCase[] };
+	for (const checkpoint of goldenCheckpoints(set)) {
+		const { name, folder, cases, maxModelLen } = checkpoint;
 		const open = (options: LoadOptions = {}) =>
 			LLM.load(folder, {
 				device,
 				...GOLDEN_LOAD,
+				maxModelLen,
 				...load,
 				...options,
 			});
@@ -58,19 +78,24 @@ export function goldenTests(
 				check(output, cases[i], tolerance, true);
 			});
 		});
+
+		test(`${device}, ${name}: each alone`, async () => {
+			await using llm = await open({ maxNumSeqs: 1 });
+			for (const one of cases) {
+				const [output] = await generate(llm, [one], true);
+				check(output, one, tolerance, true);
+			}
+		});
 	}
 }
 
 /** Registers a test per checkpoint: prompt and golden output together are scored. See `worstScore`. */
 export function goldenScores(
 	device: NonNullable<LoadOptions["device"]>,
-	{ tolerance, load = {} }: GoldenOptions,
+	{ tolerance, set, load = {} }: GoldenOptions,
 ): void {
-	for (const name of readdirSync(GOLDEN_FOLDER)) {
-		const folder = `${GOLDEN_FOLDER}/${name}`;
-		const { cases } = JSON.parse(
-			readFileSync(`${folder}/golden.json`, "utf8"),
-		) as { cases: GoldenCase[] };
+	for (const checkpoint of goldenCheckpoints(set)) {
+		const { name, folder, cases, maxModelLen } = checkpoint;
 		const options = Object.entries(load).map(
 			([key, value]) => `${key} ${value}`,
 		);
@@ -79,6 +104,7 @@ export function goldenScores(
 			await using llm = await LLM.load(folder, {
 				device,
 				...GOLDEN_LOAD,
+				maxModelLen,
 				...load,
 			});
 			const worst = await worstScore(llm, cases);
@@ -96,7 +122,8 @@ async function generate(
 	const prompts = cases.map(({ promptTokenIds }) => ({ promptTokenIds }));
 	return llm.generate(prompts, {
 		temperature: 0,
-		maxTokens: 64,
+		// As many as each case has: all cases of a checkpoint have the same.
+		maxTokens: cases[0].outputTokenIds.length,
 		ignoreEos: true,
 		logprobs: 5,
 		promptLogprobs: withPrompt ? 5 : null,
@@ -137,7 +164,8 @@ function check(
 		near(entries[0].logprob, logprob, `output ${i}`);
 	});
 	const sum = golden.outputLogprobs.reduce((s, { logprob }) => s + logprob, 0);
-	assert.ok(Math.abs((output.cumulativeLogprob ?? 0) - sum) < 64 * tolerance);
+	const bound = golden.outputLogprobs.length * tolerance;
+	assert.ok(Math.abs((output.cumulativeLogprob ?? 0) - sum) < bound);
 	if (!withPrompt) return;
 	assert.equal(promptLogprobs?.length, golden.promptLogprobs.length);
 	golden.promptLogprobs.forEach((want, i) => {

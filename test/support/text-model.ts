@@ -1,6 +1,6 @@
 /** A whole model folder in memory: a tiny random Qwen3 with a real tokenizer, a chat template, and files to break one by one. */
 import { readFileSync } from "node:fs";
-import { weightsOf } from "../../src/backends/program.ts";
+import { checkpointTensors } from "../../src/backends/program.ts";
 import { LLM, type LoadOptions } from "../../src/llm.ts";
 import { buildProgram } from "../../src/models/architectures.ts";
 import { parseModelConfig } from "../../src/models/config.ts";
@@ -40,13 +40,7 @@ export const json = (value: unknown): Uint8Array =>
 
 /** The tensors of a config, small seeded numbers in f32. */
 export async function textTensors(): Promise<Record<string, TensorToWrite>> {
-	const shapes = weightsOf(buildProgram(parseModelConfig(TEXT_CONFIG))).flatMap(
-		({ parts, shape }) =>
-			parts.map(({ tensor, rows }) => ({
-				name: tensor,
-				shape: [rows, ...shape.slice(1)],
-			})),
-	);
+	const shapes = checkpointTensors(buildProgram(parseModelConfig(TEXT_CONFIG)));
 	const source = dummyWeights(shapes, { seed: 11, dtype: "f32" });
 	const tensors: Record<string, TensorToWrite> = {};
 	for (const { name, shape } of shapes) {

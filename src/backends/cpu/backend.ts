@@ -16,6 +16,7 @@ import type {
 	TensorDtype,
 	WeightSource,
 } from "../backend.ts";
+import { checkPlainOps } from "../plain-ops.ts";
 import type { Op, Weight } from "../program.ts";
 import { calibrate } from "./calibrate.ts";
 import { isWeightFormat, type WeightFormat } from "./format.ts";
@@ -52,6 +53,7 @@ export function createCpuBackend(options: CpuOptions): Backend {
 	return {
 		name: "cpu",
 		async compile(program, source, compileOptions) {
+			checkPlainOps(program, "cpu");
 			const shared = canShareMemory();
 			const numThreads = shared
 				? (options.threads ?? options.platform.hardwareConcurrency)

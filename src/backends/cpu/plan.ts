@@ -217,7 +217,7 @@ export function layOut(program: Program, options: LayoutOptions): Layout {
 	// Weights first: they are what the file brings, and what does not fit is said in their terms.
 	for (const op of program.ops) {
 		if ("weight" in op) matrix(op.weight, op);
-		if ("norm" in op) vector(op.norm.weight);
+		if ("norm" in op) vector(op.norm?.weight ?? null);
 		if ("bias" in op) vector(op.bias);
 		if (op.op === "ropeAndCache") {
 			vector(op.qNorm?.weight ?? null);
@@ -315,7 +315,7 @@ export function layOut(program: Program, options: LayoutOptions): Layout {
 					qNorm: vector(op.qNorm?.weight ?? null),
 					kNorm: vector(op.kNorm?.weight ?? null),
 					eps: op.qNorm?.eps ?? op.kNorm?.eps ?? 0,
-					cosSin: ropeTable(op.rope.inverseFrequencies),
+					cosSin: op.rope ? ropeTable(op.rope.inverseFrequencies) : 0,
 					cache: 0,
 					blockBytes: blockBytes[op.layer],
 				};
@@ -339,6 +339,8 @@ export function layOut(program: Program, options: LayoutOptions): Layout {
 				cacheTasks.push({ task, layer: op.layer });
 				break;
 			}
+			case "mixtureOfExperts":
+				throw new Error("nano-vllm bug: refused by checkPlainOps");
 			case "logits":
 				logits = linear("store", op, op.input, op.norm, null, op.output);
 				break;

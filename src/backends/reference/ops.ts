@@ -4,7 +4,7 @@
  * depend on what else is in the batch, so batching, chunking and caching cannot change a bit of a result.
  */
 import type { StepInput } from "../backend.ts";
-import type { Heads } from "../program.ts";
+import type { Heads, Rope } from "../program.ts";
 
 /** A weight or activation: f32, row-major, `width` per row. */
 export interface Matrix {
@@ -42,18 +42,18 @@ export function dot(
 	return s0 + s1 + (s2 + s3);
 }
 
-/** output[t] = table[ids[t]].  table: [V, H]; output: [T, H] */
+/** output[t] = scale · table[ids[t]].  table: [V, H]; output: [T, H] */
 export function embed(
 	ids: Int32Array,
 	numTokens: number,
 	table: Matrix,
+	scale: number,
 	output: Matrix,
 ): void {
 	const { width } = table;
-	for (let t = 0; t < numTokens; t++) {
-		const from = ids[t] * width;
-		output.data.set(table.data.subarray(from, from + width), t * width);
-	}
+	for (let t = 0; t < numTokens; t++)
+		for (let i = 0; i < width; i++)
+			output.data[t * width + i] = scale * table.data[ids[t] * width + i];
 }
 
 /** target[i] = x[i] / sqrt(mean(x²) + eps) · weight[i] for one row of n elements; x and target may be the same. */
@@ -71,50 +71,70 @@ export function rmsNorm(
 		target[targetStart + i] = x[xStart + i] * scale * weight[i];
 }
 
-/** y[t, o] (+)= Σ_i x[t, i] · w[o, i] + bias[o].  x: [T, I]; w: [O, I]; y: [T, O] */
+/** Each of the first `numRows` rows of x, normalised. */
+export function normRows(
+	x: Matrix,
+	numRows: number,
+	weight: Float32Array,
+	eps: number,
+): Matrix {
+	const { width } = x;
+	const y = matrixOf(numRows, width);
+	for (let row = 0; row < numRows; row++)
+		rmsNorm(x.data, row * width, weight, eps, y.data, row * width);
+	return y;
+}
+
+export function matrixOf(rows: number, width: number): Matrix {
+	return { data: new Float32Array(rows * width), width };
+}
+
+/** y[t, o] = Σ_i x[t, i] · w[o, i] + bias[o].  x: [T, I]; w: [O, I]; y: [T, O] */
 export function linear(
 	x: Matrix,
 	numTokens: number,
 	w: Matrix,
 	bias: Float32Array | null,
 	y: Matrix,
-	accumulate: boolean,
 ): void {
 	const rows = y.width;
 	for (let o = 0; o < rows; o++) {
 		const b = bias === null ? 0 : bias[o];
 		for (let t = 0; t < numTokens; t++) {
-			const at = t * rows + o;
-			const sum = dot(x.data, t * x.width, w.data, o * w.width, w.width) + b;
-			y.data[at] = accumulate ? y.data[at] + sum : sum;
+			const sum = dot(x.data, t * x.width, w.data, o * w.width, w.width);
+			y.data[t * rows + o] = sum + b;
 		}
 	}
 }
 
-/** out[t, i] = silu(x[t, i]) · x[t, F + i].  x: [T, 2F]; out: [T, F] */
-export function gate(x: Matrix, numTokens: number, out: Matrix): void {
-	const { width } = out;
-	for (let t = 0; t < numTokens; t++) {
-		for (let i = 0; i < width; i++) {
-			const g = x.data[t * 2 * width + i];
-			const up = x.data[t * 2 * width + width + i];
-			out.data[t * width + i] = (g / (1 + Math.exp(-g))) * up;
-		}
-	}
+/** target[t] += scale · x[t] */
+export function addScaled(
+	x: Matrix,
+	numTokens: number,
+	scale: number,
+	target: Matrix,
+): void {
+	const length = numTokens * x.width;
+	for (let i = 0; i < length; i++) target.data[i] += scale * x.data[i];
 }
 
-/** Turns one head in place: element i pairs with i + D/2. The angle is rounded to f32, as transformers computes it. */
+/** softCap · tanh(x / softCap), or x */
+export function cap(x: number, softCap: number | null): number {
+	return softCap === null ? x : softCap * Math.tanh(x / softCap);
+}
+
+/** Turns a head's first 2F elements in place: element i pairs with i + F. The angle is rounded to f32, as transformers computes it. */
 export function rope(
 	x: Float32Array,
 	start: number,
 	position: number,
-	inverseFrequencies: Float32Array,
+	{ inverseFrequencies, scale }: Rope,
 ): void {
 	const half = inverseFrequencies.length;
 	for (let i = 0; i < half; i++) {
 		const angle = Math.fround(position * inverseFrequencies[i]);
-		const cos = Math.cos(angle);
-		const sin = Math.sin(angle);
+		const cos = scale * Math.cos(angle);
+		const sin = scale * Math.sin(angle);
 		const a = x[start + i];
 		const b = x[start + half + i];
 		x[start + i] = a * cos - b * sin;
@@ -152,53 +172,83 @@ function cacheOffset(
 	return ((block * numKvHeads + kvHead) * blockSize + offset) * headDim;
 }
 
+/** How scores become weights: see the attention op. */
+export interface Scoring {
+	readonly scale: number;
+	readonly slidingWindow: number | null;
+	readonly softCap: number | null;
+	/** f32 [numHeads] */
+	readonly sinks: Float32Array | null;
+}
+
 /** Causal attention of every query over its own sequence's cached tokens. qkv: [T, ...] (q heads first); output: [T, numHeads · D] */
 export function attention(
 	qkv: Matrix,
 	input: StepInput,
 	heads: Heads,
-	scale: number,
-	slidingWindow: number | null,
+	scoring: Scoring,
 	cache: LayerCache,
 	output: Matrix,
 ): void {
-	const { blockTables, blockTableStart, queryStart, positions } = input;
-	const { numHeads, numKvHeads, headDim } = heads;
-	const group = numHeads / numKvHeads;
+	const { queryStart, positions } = input;
+	const { slidingWindow } = scoring;
 	for (let s = 0; s < input.numSeqs; s++) {
-		const slots = new Int32Array(input.contextLens[s]);
+		const slots = slotsOf(input, s, cache.blockSize);
 		const scores = new Float64Array(slots.length);
-		for (let p = 0; p < input.contextLens[s]; p++) {
-			const block =
-				blockTables[blockTableStart[s] + Math.floor(p / cache.blockSize)];
-			slots[p] = block * cache.blockSize + (p % cache.blockSize);
-		}
 		for (let t = queryStart[s]; t < queryStart[s + 1]; t++) {
-			const last = positions[t];
+			const end = positions[t] + 1;
 			const first =
-				slidingWindow === null ? 0 : Math.max(0, last - slidingWindow + 1);
-			for (let h = 0; h < numHeads; h++) {
-				const q = t * qkv.width + h * headDim;
-				const kvHead = Math.floor(h / group);
-				let max = -Infinity;
-				for (let p = first; p <= last; p++) {
-					const k = cacheOffset(cache, heads, slots[p], kvHead);
-					scores[p] = scale * dot(qkv.data, q, cache.keys, k, headDim);
-					if (scores[p] > max) max = scores[p];
-				}
-				const sums = new Float64Array(headDim);
-				let total = 0;
-				for (let p = first; p <= last; p++) {
-					const weight = Math.exp(scores[p] - max);
-					const v = cacheOffset(cache, heads, slots[p], kvHead);
-					total += weight;
-					for (let i = 0; i < headDim; i++)
-						sums[i] += weight * cache.values[v + i];
-				}
-				const out = (t * numHeads + h) * headDim;
-				for (let i = 0; i < headDim; i++)
-					output.data[out + i] = sums[i] / total;
-			}
+				slidingWindow === null ? 0 : Math.max(0, end - slidingWindow);
+			const seen = slots.subarray(first, end);
+			for (let h = 0; h < heads.numHeads; h++)
+				attendHead(qkv, t, h, heads, scoring, cache, seen, scores, output);
 		}
 	}
+}
+
+/** Where the cache holds each token of sequence s. */
+function slotsOf(
+	{ blockTables, blockTableStart, contextLens }: StepInput,
+	s: number,
+	blockSize: number,
+): Int32Array {
+	return Int32Array.from({ length: contextLens[s] }, (_, p) => {
+		const block = blockTables[blockTableStart[s] + Math.floor(p / blockSize)];
+		return block * blockSize + (p % blockSize);
+	});
+}
+
+/** Query head h of token t over the tokens in `slots`; scores: scratch of at least as many. */
+function attendHead(
+	qkv: Matrix,
+	t: number,
+	h: number,
+	heads: Heads,
+	{ scale, softCap, sinks }: Scoring,
+	cache: LayerCache,
+	slots: Int32Array,
+	scores: Float64Array,
+	output: Matrix,
+): void {
+	const { numHeads, numKvHeads, headDim } = heads;
+	const q = t * qkv.width + h * headDim;
+	const kvHead = Math.floor(h / (numHeads / numKvHeads));
+	const sink = sinks === null ? -Infinity : sinks[h];
+	let max = sink;
+	for (let p = 0; p < slots.length; p++) {
+		const k = cacheOffset(cache, heads, slots[p], kvHead);
+		const score = scale * dot(qkv.data, q, cache.keys, k, headDim);
+		scores[p] = cap(score, softCap);
+		if (scores[p] > max) max = scores[p];
+	}
+	const sums = new Float64Array(headDim);
+	let total = Math.exp(sink - max);
+	for (let p = 0; p < slots.length; p++) {
+		const weight = Math.exp(scores[p] - max);
+		const v = cacheOffset(cache, heads, slots[p], kvHead);
+		total += weight;
+		for (let i = 0; i < headDim; i++) sums[i] += weight * cache.values[v + i];
+	}
+	const out = (t * numHeads + h) * headDim;
+	for (let i = 0; i < headDim; i++) output.data[out + i] = sums[i] / total;
 }

@@ -2,16 +2,21 @@
 import { assert } from "../../errors.ts";
 import type { StepInput, StepOutput } from "../backend.ts";
 import type { Activation, Norm, Op, Program, Weight } from "../program.ts";
+import { mixExperts } from "./experts.ts";
+import { gate } from "./gating.ts";
 import { logprobTable, rowLogprobs } from "./logprobs.ts";
 import {
+	addScaled,
 	attention,
+	cap,
 	embed,
-	gate,
 	type LayerCache,
 	linear,
 	type Matrix,
+	matrixOf,
+	normRows,
 	rmsNorm,
-	rope,
+	rope as turn,
 	writeCache,
 } from "./ops.ts";
 import { sampleRow } from "./sample.ts";
@@ -41,83 +46,113 @@ export function walk(
 	throw new Error("nano-vllm bug: a program ends with the sample op");
 }
 
+type TokenOp = Exclude<Op, { op: "logits" | "sample" }>;
+
 function runTokenOp(
-	{ weights, caches, activations }: Step,
-	op: Exclude<Op, { op: "logits" | "sample" }>,
+	step: Step,
+	op: TokenOp,
 	input: StepInput,
 	tokenIds: Int32Array,
 ): void {
 	const T = input.numTokens;
-	const vector = (w: Weight) => weights.get(w.name) as Float32Array;
-	const matrix = (w: Weight) => ({ data: vector(w), width: w.shape[1] });
-	const buffer = (a: Activation) => activations.get(a.name) as Matrix;
-	const optional = (w: Weight | null) => (w === null ? null : vector(w));
-	const normed = (a: Activation, norm: Norm) => {
-		const x = buffer(a);
-		const y = { data: new Float32Array(T * x.width), width: x.width };
-		for (let t = 0; t < T; t++) {
-			const at = t * x.width;
-			rmsNorm(x.data, at, vector(norm.weight), norm.eps, y.data, at);
-		}
-		return y;
-	};
+	const { vector, optional, matrix, buffer } = lookUps(step);
+	const normed = (a: Activation, norm: Norm | null) =>
+		norm === null
+			? buffer(a)
+			: normRows(buffer(a), T, vector(norm.weight), norm.eps);
 
 	switch (op.op) {
 		case "embed":
-			embed(tokenIds, T, matrix(op.weight), buffer(op.output));
+			embed(tokenIds, T, matrix(op.weight), op.scale, buffer(op.output));
 			break;
 		case "normLinear": {
 			const x = normed(op.input, op.norm);
 			const y = buffer(op.output);
-			linear(x, T, matrix(op.weight), optional(op.bias), y, false);
+			linear(x, T, matrix(op.weight), optional(op.bias), y);
 			break;
 		}
-		case "ropeAndCache": {
-			const { data, width } = buffer(op.qkv);
-			const { numHeads, numKvHeads, headDim } = op.heads;
-			for (let t = 0; t < T; t++) {
-				for (let h = 0; h < numHeads + numKvHeads; h++) {
-					const at = t * width + h * headDim;
-					const norm = h < numHeads ? op.qNorm : op.kNorm;
-					if (norm !== null)
-						rmsNorm(data, at, vector(norm.weight), norm.eps, data, at);
-					rope(data, at, input.positions[t], op.rope.inverseFrequencies);
-				}
-			}
-			writeCache(buffer(op.qkv), input, op.heads, caches[op.layer]);
+		case "ropeAndCache":
+			normAndTurn(step, op, input);
+			writeCache(buffer(op.qkv), input, op.heads, step.caches[op.layer]);
+			break;
+		case "attention": {
+			const scoring = { ...op, sinks: optional(op.sinks) };
+			const cache = step.caches[op.layer];
+			const y = buffer(op.output);
+			attention(buffer(op.qkv), input, op.heads, scoring, cache, y);
 			break;
 		}
-		case "attention":
-			attention(
-				buffer(op.qkv),
-				input,
-				op.heads,
-				op.scale,
-				op.slidingWindow,
-				caches[op.layer],
-				buffer(op.output),
-			);
+		case "linearAdd": {
+			const sum = matrixOf(T, op.residual.width);
+			const w = matrix(op.weight);
+			linear(buffer(op.input), T, w, optional(op.bias), sum);
+			const post = op.postNorm;
+			const added =
+				post === null ? sum : normRows(sum, T, vector(post.weight), post.eps);
+			addScaled(added, T, op.scale, buffer(op.residual));
 			break;
-		case "linearAdd":
-			linear(
-				buffer(op.input),
-				T,
-				matrix(op.weight),
-				optional(op.bias),
-				buffer(op.residual),
-				true,
-			);
-			break;
+		}
 		case "normGatedLinear": {
 			const x = normed(op.input, op.norm);
-			const width = op.weight.shape[0];
-			const both = { data: new Float32Array(T * width), width };
-			linear(x, T, matrix(op.weight), null, both, false);
-			gate(both, T, buffer(op.output));
+			const both = matrixOf(T, op.weight.shape[0]);
+			linear(x, T, matrix(op.weight), optional(op.bias), both);
+			const gating = { kind: "gated", activation: op.activation } as const;
+			gate(both, T, gating, buffer(op.output));
+			break;
+		}
+		case "mixtureOfExperts": {
+			const experts = {
+				...op,
+				router: matrix(op.router),
+				routerBias: optional(op.routerBias),
+				gateUp: matrix(op.gateUp),
+				gateUpBias: optional(op.gateUpBias),
+				down: matrix(op.down),
+				downBias: optional(op.downBias),
+			};
+			const x = normed(op.residual, op.norm);
+			mixExperts(x, T, experts, buffer(op.residual));
 			break;
 		}
 		default:
 			op satisfies never;
+	}
+}
+
+function lookUps({ weights, activations }: Step) {
+	const vector = (w: Weight) => weights.get(w.name) as Float32Array;
+	return {
+		vector,
+		optional: (w: Weight | null) => (w === null ? null : vector(w)),
+		matrix: (w: Weight): Matrix => ({ data: vector(w), width: w.shape[1] }),
+		buffer: (a: Activation) => activations.get(a.name) as Matrix,
+	};
+}
+
+/** What ropeAndCache does to q and k in place. */
+function normAndTurn(
+	step: Step,
+	{ qkv, heads, qNorm, kNorm, rope }: Extract<Op, { op: "ropeAndCache" }>,
+	{ numTokens, positions }: StepInput,
+): void {
+	const { vector, buffer } = lookUps(step);
+	const { data, width } = buffer(qkv);
+	const { numHeads, numKvHeads, headDim } = heads;
+	const normalise = (norm: Norm | null, start: number, count: number) => {
+		if (norm === null) return;
+		const weight = vector(norm.weight);
+		// A weight as long as one head is used for each, a longer one for all at once.
+		const end = start + count * headDim;
+		for (let at = start; at < end; at += weight.length)
+			rmsNorm(data, at, weight, norm.eps, data, at);
+	};
+	for (let t = 0; t < numTokens; t++) {
+		const q = t * width;
+		normalise(qNorm, q, numHeads);
+		normalise(kNorm, q + numHeads * headDim, numKvHeads);
+		if (rope === null) continue;
+		for (let h = 0; h < numHeads + numKvHeads; h++)
+			turn(data, q + h * headDim, positions[t], rope);
 	}
 }
 
@@ -142,7 +177,9 @@ function sampleRows(
 	for (let r = 0; r < input.numRows; r++) {
 		const token = input.logitRows[r];
 		rmsNorm(x.data, token * x.width, normWeight, op.norm.eps, hidden.data, 0);
-		linear(hidden, 1, w, null, logits, false);
+		linear(hidden, 1, w, null, logits);
+		for (let i = 0; i < logits.data.length; i++)
+			logits.data[i] = cap(op.scale * logits.data[i], op.softCap);
 		const entries = sampling.logprobEntries[r];
 		const raw = entries > 0 ? logits.data.slice() : logits.data;
 		let chosen: number | null;

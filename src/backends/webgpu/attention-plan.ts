@@ -26,7 +26,8 @@ export function createRopeTables(
 ): RopeTables {
 	const tables = new Map<Rope, GPUBuffer>();
 	for (const op of ops) {
-		if (op.op !== "ropeAndCache" || tables.has(op.rope)) continue;
+		if (op.op !== "ropeAndCache" || op.rope === null) continue;
+		if (tables.has(op.rope)) continue;
 		const table = ropeTable(op.rope.inverseFrequencies, maxModelLen);
 		const buffer = device.createBuffer({
 			label: "rope table",
@@ -107,7 +108,7 @@ const fusedDispatch = (
 	fusedKernel(gpu.abilities, { ...options, ...ropeOptions(rope) });
 
 const ropeOptions = ({ rope, qNorm, kNorm }: RopeOp): RopeOptions => ({
-	ropeDims: 2 * rope.inverseFrequencies.length,
+	ropeDims: 2 * (rope?.inverseFrequencies.length ?? 0),
 	qNormEps: qNorm?.eps ?? null,
 	kNormEps: kNorm?.eps ?? null,
 });
@@ -116,7 +117,7 @@ const ropeBuffers = (
 	{ weights, ropeTables }: PlanParts,
 	{ rope, qNorm, kNorm }: RopeOp,
 ): Partial<AttentionBuffers> => ({
-	ropeTable: ropeTables.get(rope),
+	ropeTable: rope ? ropeTables.get(rope) : undefined,
 	qNorm: qNorm ? vectorOf(weights, qNorm.weight) : undefined,
 	kNorm: kNorm ? vectorOf(weights, kNorm.weight) : undefined,
 });

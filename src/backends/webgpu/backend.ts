@@ -10,6 +10,7 @@ import type {
 	TensorDtype,
 	WeightSource,
 } from "../backend.ts";
+import { checkPlainOps } from "../plain-ops.ts";
 import type { Program, Weight } from "../program.ts";
 import { type Gpu, openGpu } from "./device.ts";
 import { createExecutable } from "./executable.ts";
@@ -32,6 +33,7 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 	return {
 		name: "webgpu",
 		async compile(program, source, compileOptions) {
+			checkPlainOps(program, "webgpu");
 			checkCacheDtype(compileOptions);
 			const gpu = await openGpu(options.gpu);
 			try {

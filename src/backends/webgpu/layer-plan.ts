@@ -2,6 +2,7 @@
  * The dispatches of all layers for steps of at most so many tokens. Knows which kernel may take in what the one before left: a
  * norm adds up the partial sums of the split linear before it, and one token's linear does its norm itself.
  */
+import { assert } from "../../errors.ts";
 import type { Activation, Norm, Op, Weight } from "../program.ts";
 import {
 	attentionDispatches,
@@ -82,6 +83,8 @@ export async function buildLayers(
 			case "sample":
 				settle();
 				break;
+			case "mixtureOfExperts":
+				throw new Error("nano-vllm bug: refused by checkPlainOps");
 			default:
 				op satisfies never;
 		}
@@ -120,21 +123,21 @@ function normedLinear(
 	most: number,
 ): Promise<Dispatch>[] {
 	const { activations, storage } = parts;
+	const { norm } = op;
+	assert(norm !== null, "checkPlainOps refuses layers without a norm");
 	const fused = most <= MOST_FUSED_TOKENS && pending === null;
 	const linear: LinearOp = {
 		weight: op.weight,
 		bias: op.op === "normLinear" ? op.bias : null,
 		epilogue: op.op === "normLinear" ? "store" : "gated",
 		most,
-		norm: fused ? op.norm : null,
+		norm: fused ? norm : null,
 		input: fused ? activations.of(op.input) : activations.normed,
 		output: activations.of(op.output),
 		outputBytes: BYTES[storage],
 	};
 	return [
-		...(fused
-			? []
-			: [normDispatch(parts, partials, op.input, op.norm, pending)]),
+		...(fused ? [] : [normDispatch(parts, partials, op.input, norm, pending)]),
 		...linearDispatches(parts, linear),
 	];
 }

@@ -20,6 +20,7 @@ function behind(program: Program, bytesPerRow: number): Program {
 	const table: Op = {
 		op: "embed",
 		weight: { name: "table", shape, parts: [] },
+		scale: 1,
 		output: { name: "unused", rows: "T", width: COLUMNS },
 	};
 	return { ...program, ops: [table, ...program.ops] };

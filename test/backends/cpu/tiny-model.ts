@@ -12,7 +12,10 @@ import {
 	type CpuOptions,
 	createCpuBackend,
 } from "../../../src/backends/cpu/backend.ts";
-import { type Program, weightsOf } from "../../../src/backends/program.ts";
+import {
+	checkpointTensors,
+	type Program,
+} from "../../../src/backends/program.ts";
 import type { LLM } from "../../../src/llm.ts";
 import { buildProgram } from "../../../src/models/architectures.ts";
 import { parseModelConfig } from "../../../src/models/config.ts";
@@ -47,12 +50,7 @@ export function dummiesOf(
 	seed = 3,
 	dtype: TensorDtype = "bf16",
 ): WeightSource {
-	const tensors = weightsOf(program).flatMap(({ parts, shape }) =>
-		parts.map(({ tensor, rows }) => ({
-			name: tensor,
-			shape: [rows, ...shape.slice(1)],
-		})),
-	);
+	const tensors = checkpointTensors(program);
 	return dummyWeights(tensors, { seed, dtype });
 }
 

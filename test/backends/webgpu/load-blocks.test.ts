@@ -50,6 +50,8 @@ function programOf(): Program {
 		input: width("x", COLUMNS),
 		norm: { weight: norm, eps: 1e-6 },
 		weight: matrix,
+		bias: null,
+		activation: "silu",
 		output: width("y", HALF),
 	} as const satisfies Op;
 	return { name: "test", vocabSize: 1, kvLayers: [], ops: [op] };

@@ -58,6 +58,7 @@ function programOf(matrix: Weight, gated: boolean): Program {
 				norm: { weight: norm, eps: 1e-6 },
 				weight: matrix,
 				bias: null,
+				activation: "silu",
 				output: width("y", ROWS),
 			},
 		],

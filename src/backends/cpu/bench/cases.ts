@@ -58,9 +58,25 @@ export function linearCase({
 			case "normLinear":
 				return { op, input, norm, weight, bias: null, output };
 			case "linearAdd":
-				return { op, input, weight, bias: null, residual: output };
+				return {
+					op,
+					input,
+					weight,
+					bias: null,
+					postNorm: null,
+					scale: 1,
+					residual: output,
+				};
 			case "normGatedLinear":
-				return { op, input, norm, weight, output };
+				return {
+					op,
+					input,
+					norm,
+					weight,
+					bias: null,
+					activation: "silu",
+					output,
+				};
 			default:
 				return op satisfies never;
 		}
@@ -96,12 +112,19 @@ export function attentionCase({
 		heads: ATTENTION_HEADS,
 		scale: headDim ** -0.5,
 		slidingWindow: null,
+		softCap: null,
+		sinks: null,
 		qkv,
 		output,
 	});
 	// A plan needs a matrix: this one's op costs next to nothing.
 	const weight = matrix("table", 32, 32);
-	const embed: Op = { op: "embed", weight, output: activation("rows", 32) };
+	const embed: Op = {
+		op: "embed",
+		weight,
+		scale: 1,
+		output: activation("rows", 32),
+	};
 	const layers = Array.from({ length: repeats }, (_, i) => attention(i));
 	// The keys a query sees: all before it, and itself.
 	const seen = numQueries * (contextLen - (numQueries - 1) / 2);
@@ -137,7 +160,15 @@ export function samplerCase({
 		sampling === null
 			? [{ op: "normLinear", input, norm, weight, bias: null, output }]
 			: [
-					{ op: "logits", input, norm, weight, output },
+					{
+						op: "logits",
+						input,
+						norm,
+						weight,
+						scale: 1,
+						softCap: null,
+						output,
+					},
 					{ op: "sample", logits: output },
 				];
 	return {

@@ -154,7 +154,7 @@ const PROGRAM = ((): Program => {
 			heads,
 			qNorm: norm,
 			kNorm: norm,
-			rope: { inverseFrequencies: FREQUENCIES },
+			rope: { inverseFrequencies: FREQUENCIES, scale: 1 },
 			qkv,
 		},
 		{
@@ -163,6 +163,8 @@ const PROGRAM = ((): Program => {
 			heads,
 			scale: SCALE,
 			slidingWindow: null,
+			softCap: null,
+			sinks: null,
 			qkv,
 			output: activation("output", numHeads * headDim),
 		},
