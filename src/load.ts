@@ -26,6 +26,7 @@ import { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { dummyWeights } from "./weights/dummy.ts";
 import { type GgufModel, openGguf } from "./weights/gguf.ts";
 import { findGguf, splitGgufPath } from "./weights/gguf-files.ts";
+import { ggufProgram } from "./weights/gguf-program.ts";
 import { httpFiles } from "./weights/http.ts";
 import { openSafetensors } from "./weights/safetensors.ts";
 import type { ModelFiles } from "./weights/source.ts";
@@ -92,10 +93,11 @@ async function loadFrom(
 	const generation = parseGenerationConfig(
 		gguf ? null : await readJson(files, "generation_config.json", false),
 	);
-	const program = buildProgram(
+	const asCheckpoint = buildProgram(
 		modelConfig,
 		config.maxModelLen ?? modelConfig.maxPositionEmbeddings,
 	);
+	const program = gguf ? ggufProgram(asCheckpoint) : asCheckpoint;
 	const text = config.skipTokenizerInit ? null : await loadText(files, gguf);
 	const backend = await openBackend(config, platform);
 	const wanted = limitsOf(config, modelConfig, backend.name);

@@ -82,6 +82,7 @@ export function ggufConfig(metadata: GgufMetadata, facts: TensorFacts): Json {
 		...sizes(source),
 		...ropeConfig(source),
 		attention_bias: facts.shape("blk.0.attn_q.bias") !== undefined,
+		mlp_bias: facts.shape("blk.0.ffn_gate.bias") !== undefined,
 		tie_word_embeddings: facts.shape("output.weight") === undefined,
 		bos_token_id: metadata.number("tokenizer.ggml.bos_token_id"),
 		eos_token_id: eosTokenIds(metadata),
@@ -181,8 +182,6 @@ function gemma(source: Source, largest: number): Json {
 			numLayers === largest
 				? needNumber("embedding_length") / numHeads
 				: headDim,
-		final_logit_softcapping: source.number("final_logit_softcapping") ?? null,
-		attn_logit_softcapping: source.number("attn_logit_softcapping") ?? null,
 		sliding_window: source.number("attention.sliding_window") ?? null,
 	};
 }
@@ -190,6 +189,9 @@ function gemma(source: Source, largest: number): Json {
 function gemma2(source: Source): Json {
 	return {
 		...gemma(source, LARGEST_GEMMA2),
+		// The first files of the family leave them out.
+		attn_logit_softcapping: source.number("attn_logit_softcapping") ?? 50,
+		final_logit_softcapping: source.number("final_logit_softcapping") ?? 30,
 		layer_types: layerTypes(source.numLayers, (layer) => layer % 2 === 0),
 	};
 }
@@ -197,6 +199,8 @@ function gemma2(source: Source): Json {
 function gemma3(source: Source): Json {
 	return {
 		...gemma(source, LARGEST_GEMMA3),
+		attn_logit_softcapping: null,
+		final_logit_softcapping: source.number("final_logit_softcapping") ?? null,
 		rope_local_base_freq: source.number("rope.freq_base_swa") ?? 10_000,
 		layer_types: layerTypes(source.numLayers, (layer) => layer % 6 !== 5),
 	};
