@@ -117,7 +117,7 @@ export class LLM {
 	}
 
 	/**
-	 * @param model a directory with config.json and *.safetensors, an http(s) URL of one, or files in memory
+	 * @param model a directory with config.json and *.safetensors, a *.gguf (any part of a split one), an http(s) URL of either, or files in memory
 	 * @throws invalid_option, model_not_found, unsupported_model, invalid_weights, out_of_memory and others; see ErrorCode
 	 */
 	static async load(

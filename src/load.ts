@@ -118,7 +118,7 @@ async function loadFrom(
 	try {
 		const maxModelLen = fitModelLen(config, wanted.maxModelLen, executable);
 		return {
-			name: files.label,
+			name: gguf ? `${files.label}/${gguf.name}` : files.label,
 			device: backend.name,
 			modelConfig,
 			generation,

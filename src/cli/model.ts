@@ -19,7 +19,7 @@ export const packageVersion = (): string =>
 export const addModelFlag = (command: Command): Command =>
 	command.option(
 		"-m, --model <path>",
-		"directory or URL with config.json, tokenizer.json and *.safetensors (default: the bundled demo-model)",
+		"directory or URL with config.json, tokenizer.json and *.safetensors, or a *.gguf (default: the bundled demo-model)",
 	);
 
 /** A model may be named by place or by --model, not by both. @throws invalid_option */

@@ -20,6 +20,8 @@ import { show } from "./safetensors-header.ts";
 import type { ModelFiles, RandomAccessFile } from "./source.ts";
 
 export interface GgufModel {
+	/** Of its first file. */
+	readonly name: string;
 	/** As config.json of a Hugging Face checkpoint. */
 	readonly config: Readonly<Record<string, unknown>>;
 	/** @throws invalid_tokenizer */
@@ -112,6 +114,7 @@ async function assemble(
 	const named = nameTensors(architecture, metadata, byName.values());
 	const weights = ggufWeightSource(label, named, locate, close);
 	return {
+		name: metadata.file,
 		config,
 		tokenizer: () => ggufTokenizer(metadata),
 		weights,
