@@ -8,7 +8,6 @@ import {
 } from "./linear-dot";
 import { pack_q4_0, row_q4_0, tile_q4_0, unpack_q4_0, wide_q4_0 } from "./linear-q4-0";
 import { pack_q8_0, prepare_q8_0, row_q8_0, tile_q8_0, unpack_q8_0, wide_q8_0 } from "./linear-q8-0";
-import { pack_blocks_q4_0, pack_blocks_q8_0 } from "./pack-blocks";
 import { dotKind, halfToFloat1, NEITHER } from "./simd";
 
 export const F32 = 0;
@@ -97,12 +96,6 @@ export function pack(format: i32, source: usize, depth: i32, panel: usize, colum
 		case Q4_0_DOT: return pack_q4_0(source, depth, panel, column);
 		default: return pack_16(source, depth, panel, column);
 	}
-}
-
-/** One row that is blocks of a quantized format already. */
-export function packBlocks(format: i32, source: usize, depth: i32, panel: usize, column: i32): void {
-	if (format === Q8_0) pack_blocks_q8_0(source, depth, panel, column);
-	else pack_blocks_q4_0(source, depth, panel, column);
 }
 
 /** One row of weights back to f32. */

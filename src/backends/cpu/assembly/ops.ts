@@ -1,5 +1,5 @@
 // The ops of a program but attention and sampling, each for a range of its work: the caller splits the ranges over threads.
-import { PANEL, pack, packBlocks, prepare, Q8_0, row, tile, unpack } from "./format";
+import { PANEL, pack, prepare, Q8_0, row, tile, unpack } from "./format";
 import { exp4, madd, sum4 } from "./simd";
 
 /** Rows of x that stay in a core's second-level cache while all panels pass by. */
@@ -164,17 +164,6 @@ export function pack_rows(
 ): void {
 	for (let r = first; r < first + count; r++) {
 		pack(format, source, depth, w + <usize>(r / PANEL * step) * panelBytes, r % PANEL);
-		source += rowBytes;
-	}
-}
-
-/** As pack_rows, of rows that are blocks of a quantized format already. */
-export function pack_block_rows(
-	format: i32, source: usize, rowBytes: usize, count: i32, first: i32,
-	depth: i32, w: usize, panelBytes: usize, step: i32,
-): void {
-	for (let r = first; r < first + count; r++) {
-		packBlocks(format, source, depth, w + <usize>(r / PANEL * step) * panelBytes, r % PANEL);
 		source += rowBytes;
 	}
 }

@@ -1,12 +1,26 @@
 // Rows of weights that are q8_0 or q4_0 blocks already (GGUF's: an f16 scale, then 32 int8 or 16 bytes of nibbles) into their panels,
 // bit for bit. The panels are those of linear-q8-0.ts, linear-dot.ts and linear-q4-0.ts.
+import { PANEL, Q8_0 } from "./format";
 import { dotKind, NEITHER, UNSIGNED } from "./simd";
 
 const Q8_0_BYTES: usize = 34;
 const Q4_0_BYTES: usize = 18;
 
+/** As pack_rows, of q8_0 or q4_0. */
+export function pack_block_rows(
+	format: i32, source: usize, rowBytes: usize, count: i32, first: i32,
+	depth: i32, w: usize, panelBytes: usize, step: i32,
+): void {
+	for (let r = first; r < first + count; r++) {
+		const panel = w + <usize>(r / PANEL * step) * panelBytes;
+		if (format === Q8_0) packQ8_0(source, depth, panel, r % PANEL);
+		else packQ4_0(source, depth, panel, r % PANEL);
+		source += rowBytes;
+	}
+}
+
 /** Panels of pairs of k where there are no eight-bit dot products, else of quads, offset by 128 where the products want it. */
-export function pack_blocks_q8_0(source: usize, blocks: i32, panel: usize, column: i32): void {
+function packQ8_0(source: usize, blocks: i32, panel: usize, column: i32): void {
 	const step: usize = dotKind === NEITHER ? 2 : 4;
 	const flip: u8 = dotKind === UNSIGNED ? 128 : 0;
 	for (let b = 0; b < blocks; b++) {
@@ -21,7 +35,7 @@ export function pack_blocks_q8_0(source: usize, blocks: i32, panel: usize, colum
 }
 
 /** Element i is in the low, element i + 16 in the high nibble of byte i of a block; in a panel columns c and c + 8 share a byte. */
-export function pack_blocks_q4_0(source: usize, blocks: i32, panel: usize, column: i32): void {
+function packQ4_0(source: usize, blocks: i32, panel: usize, column: i32): void {
 	const shift: u8 = column < 8 ? 0 : 4;
 	const kept: u8 = column < 8 ? 0xf0 : 0x0f;
 	for (let b = 0; b < blocks; b++) {
