@@ -4,16 +4,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { GgmlType, GgufTensor } from "../../bench/peers/gguf-writer.ts";
+import type { GgufTensor } from "../../bench/peers/gguf-writer.ts";
 import type { BlockDtype } from "../../src/backends/backend.ts";
 import type { CpuOptions } from "../../src/backends/cpu/backend.ts";
-import { weightsOf } from "../../src/backends/program.ts";
 import { NanoVllmError } from "../../src/errors.ts";
 import { LLM, type LoadOptions } from "../../src/llm.ts";
 import { buildProgram } from "../../src/models/architectures.ts";
 import { parseModelConfig } from "../../src/models/config.ts";
 import { platform } from "../../src/platform/node.ts";
-import { BLOCK_FORMATS, decode } from "../../src/weights/ggml-blocks.ts";
 import { openGguf } from "../../src/weights/gguf.ts";
 import { openSafetensors } from "../../src/weights/safetensors.ts";
 import { fileMap, type ModelFiles } from "../../src/weights/source.ts";
@@ -24,24 +22,22 @@ import {
 } from "../backends/cpu/tiny-model.ts";
 import {
 	checkpointTensors,
-	floatBytes,
-	ggmlName,
 	gguf,
 	qwen3Metadata,
-	randomBlocks,
-	tensor,
 	u32,
 } from "../support/gguf-files.ts";
+import {
+	answers,
+	CONFIG,
+	largestDifference,
+	REFERENCE,
+	twins,
+} from "../support/gguf-twins.ts";
 import {
 	GOLDEN_LOAD,
 	type GoldenCase,
 	worstScore,
 } from "../support/golden-case.ts";
-import { randomSource } from "../support/random.ts";
-import {
-	type TensorToWrite,
-	writeSafetensors,
-} from "../support/safetensors-writer.ts";
 
 const readConfig = async (files: ModelFiles) =>
 	JSON.parse((await files.readText("config.json")) ?? "");
@@ -70,101 +66,6 @@ for (const name of ["bias-group8", "f16-head128", "tied-group2"])
 			assert.deepEqual(tokenIds, cases[i].outputTokenIds);
 	});
 
-const CONFIG = {
-	architectures: ["Qwen3ForCausalLM"],
-	vocab_size: 150,
-	hidden_size: 256,
-	intermediate_size: 256,
-	num_hidden_layers: 2,
-	num_attention_heads: 4,
-	num_key_value_heads: 2,
-	head_dim: 64,
-	max_position_embeddings: 64,
-	rms_norm_eps: 2 ** -20,
-	rope_theta: 10_000,
-	tie_word_embeddings: false,
-	eos_token_id: 149,
-};
-
-interface Twins {
-	readonly tensors: readonly GgufTensor[];
-	readonly file: Uint8Array;
-	readonly gguf: ModelFiles;
-	/** The same numbers in f32. */
-	readonly safetensors: ModelFiles;
-}
-
-/** `typeOf`: the type of each matrix, by the checkpoint's name. */
-function twins(typeOf: (name: string) => BlockDtype): Twins {
-	const random = randomSource(17);
-	const plain: Record<string, TensorToWrite> = {};
-	const tensors: GgufTensor[] = [];
-	const program = buildProgram(parseModelConfig(CONFIG));
-	for (const { parts, shape } of weightsOf(program))
-		for (const { tensor: name, rows } of parts) {
-			const own = [rows, ...shape.slice(1)];
-			const isVector = own.length === 1;
-			const type: GgmlType = isVector ? "f32" : typeOf(name);
-			const bytes = isVector
-				? floatBytes(random.vector(rows).map((x) => 1 + x / 10))
-				: matrix(type as BlockDtype, own, random);
-			const data = decode(bytes, type as BlockDtype | "f32");
-			tensors.push(tensor(ggmlName(name), type, own, bytes));
-			plain[name] = { dtype: "f32", shape: own, data };
-		}
-	const file = gguf(qwen3Metadata(CONFIG), tensors);
-	const config = new TextEncoder().encode(JSON.stringify(CONFIG));
-	return {
-		tensors,
-		file,
-		gguf: fileMap("gguf", new Map([["m.gguf", file]])),
-		safetensors: fileMap(
-			"safetensors",
-			new Map([
-				["config.json", config],
-				["model.safetensors", writeSafetensors(plain)],
-			]),
-		),
-	};
-}
-
-/** Random blocks whose numbers are about as large as a model's. */
-function matrix(
-	type: BlockDtype,
-	[rows, columns]: readonly number[],
-	random: ReturnType<typeof randomSource>,
-): Uint8Array {
-	const { halves, blockElements, blockBytes } = BLOCK_FORMATS[type];
-	const numBlocks = (rows * columns) / blockElements;
-	const bytes = randomBlocks(type, numBlocks, random, halves);
-	let most = 0;
-	for (const value of decode(bytes, type))
-		most = Math.max(most, Math.abs(value));
-	const shift = Math.round(Math.log2(most)) + 2;
-	for (let at = 0; at < bytes.length; at += blockBytes) {
-		if (type === "mxfp4") bytes[at] -= shift;
-		for (const half of halves) scaleHalf(bytes, at + half, 2 ** -shift);
-	}
-	return bytes;
-}
-
-function scaleHalf(bytes: Uint8Array, at: number, factor: number): void {
-	const view = new DataView(bytes.buffer, bytes.byteOffset);
-	view.setFloat16(at, view.getFloat16(at, true) * factor, true);
-}
-
-const PROMPTS = [[1, 2, 3, 4, 5], [100, 50, 25, 12, 6, 3, 1, 140], [7]];
-
-async function answers(files: ModelFiles | string, options: LoadOptions) {
-	await using llm = await LLM.load(files, {
-		skipTokenizerInit: true,
-		...options,
-	});
-	return await greedy(llm, PROMPTS, 12);
-}
-
-const REFERENCE = { device: "reference" } as const;
-
 for (const type of ["q8_0", "q4_0", "q5_1", "q4_k", "q6_k", "mxfp4"] as const)
 	test(`${type}: the reference answers as with the same numbers in f32, bit for bit`, async () => {
 		const { gguf, safetensors } = twins(() => type);
@@ -177,28 +78,12 @@ for (const type of ["q8_0", "q4_0", "q5_1", "q4_k", "q6_k", "mxfp4"] as const)
 const MIXED = (name: string): BlockDtype =>
 	/v_proj|down_proj|lm_head/.test(name) ? "q6_k" : "q4_k";
 
-/** Largest difference of a prompt's logprob between the cpu device's and the reference's. */
-async function differenceOnCpu(
-	{ gguf, safetensors }: Twins,
-	options: LoadOptions = {},
-): Promise<number> {
-	const cpu = { device: "cpu", threads: 2, kvCacheDtype: "f32" } as const;
-	const got = await answers(gguf, { ...cpu, ...options });
-	const want = await answers(safetensors, REFERENCE);
-	let worst = 0;
-	for (const [i, { promptLogprobs }] of got.entries())
-		for (const [t, logprob] of promptLogprobs.entries())
-			worst = Math.max(
-				worst,
-				Math.abs((logprob ?? 0) - (want[i].promptLogprobs[t] ?? 0)),
-			);
-	return worst;
-}
+const CPU = { device: "cpu", threads: 2, kvCacheDtype: "f32" } as const;
 
 test("on the cpu device: other types as f16, mixed ones too; in f32 when asked for", async () => {
 	const mixed = twins(MIXED);
-	const half = await differenceOnCpu(mixed);
-	const full = await differenceOnCpu(mixed, { dtype: "f32" });
+	const half = await largestDifference(mixed, CPU);
+	const full = await largestDifference(mixed, { ...CPU, dtype: "f32" });
 	assert.ok(half < 0.02, `${half}`);
 	assert.ok(full < 1e-3 && full < half, `${full}`);
 });
@@ -206,13 +91,16 @@ test("on the cpu device: other types as f16, mixed ones too; in f32 when asked f
 for (const type of ["q8_0", "q4_0"] as const)
 	test(`on the cpu device: ${type} stays as it is`, async (t) => {
 		// Random blocks, which would change if they were quantized again: only the rounding of activations is left.
-		const native = await differenceOnCpu(twins(() => type));
+		const native = await largestDifference(
+			twins(() => type),
+			CPU,
+		);
 		t.diagnostic(`largest difference ${native}`);
 		assert.ok(native < 0.15, `${native}`);
 		const { gguf } = twins(() => type);
 		const bytes = async (options: Partial<CpuOptions>) => {
 			const { weights, close } = await openGguf(gguf, "m.gguf");
-			const program = buildProgram(parseModelConfig(CONFIG));
+			const program = buildProgram(parseModelConfig(CONFIG), 64);
 			const cpu = await compileCpu(program, options, {}, weights);
 			await Promise.all([cpu.close(), close()]);
 			return cpu.weightBytes;
@@ -225,8 +113,11 @@ for (const type of ["q8_0", "q4_0"] as const)
 
 test("quantization asked for: q4_0 where the file has q8_0", async () => {
 	const eight = twins(() => "q8_0");
-	const four = await differenceOnCpu(eight, { quantization: "q4_0" });
-	assert.ok(four > (await differenceOnCpu(eight)), `${four}`);
+	const four = await largestDifference(eight, {
+		...CPU,
+		quantization: "q4_0",
+	});
+	assert.ok(four > (await largestDifference(eight, CPU)), `${four}`);
 });
 
 test("paths, folders, parts and formats", async () => {
