@@ -22,15 +22,19 @@ export class WindowEnd extends Error {
 }
 
 export interface Cursor {
+	readonly file: string;
+	/** The file's first bytes, as far as they are at hand. */
+	readonly window: DataView;
 	/** Bytes read so far. */
 	readonly at: number;
+	/** Goes on by `size` bytes. @returns where they begin */
+	take(size: number): number;
 	u32(): number;
 	/** @throws invalid_weights above 2^53 − 1 */
 	u64(what: string): number;
 	/** A number of things that take `leastBytes` each at least, and so must fit the rest of the file. */
 	count(what: string, leastBytes: number): number;
 	string(): string;
-	value(): GgufValue;
 }
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -131,31 +135,24 @@ function safe(value: bigint): number | bigint {
 	return Number.isSafeInteger(number) ? number : value;
 }
 
-/** @param window the file's first bytes */
+/** @param first the file's first bytes */
 export function createCursor(
 	file: string,
-	window: Uint8Array,
+	first: Uint8Array,
 	fileSize: number,
 ): Cursor {
-	const view = new DataView(window.buffer, window.byteOffset, window.length);
+	const window = new DataView(first.buffer, first.byteOffset, first.length);
 	let at = 0;
-	/** The next `size` bytes begin there. */
 	const take = (size: number): number => {
 		const end = at + size;
-		if (end > fileSize) throw cut(file, size, at, fileSize);
-		if (end > MAX_HEADER_BYTES)
-			throw invalid(
-				file,
-				`wanted a header of at most ${bytes(MAX_HEADER_BYTES)}, got ${bytes(size)} more at ${grouped(at)}. The file is damaged; download it again.`,
-			);
-		if (end > window.length) throw new WindowEnd(end);
+		checkEnd(file, at, end, fileSize);
+		if (end > first.length) throw new WindowEnd(end);
 		const start = at;
 		at = end;
 		return start;
 	};
-	const u32 = () => view.getUint32(take(4), true);
 	const u64 = (what: string): number => {
-		const value = view.getBigUint64(take(8), true);
+		const value = window.getBigUint64(take(8), true);
 		if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
 		throw invalid(
 			file,
@@ -164,55 +161,70 @@ export function createCursor(
 	};
 	const count = (what: string, leastBytes: number): number => {
 		const value = u64(what);
-		if (value * leastBytes <= fileSize - at) return value;
-		throw cut(
-			file,
-			value * leastBytes,
-			at,
-			fileSize,
-			`${grouped(value)} ${what}`,
-		);
-	};
-	const string = (): string => {
-		const length = count("bytes of a string", 1);
-		const start = take(length);
-		return decoder.decode(window.subarray(start, start + length));
-	};
-	const list = (depth: number): GgufList => {
-		const type = u32();
-		const known = SCALARS.get(type);
-		if (known) {
-			const length = count("list elements", known.size);
-			const start = take(length * known.size);
-			return known.list(window.slice(start, at).buffer as ArrayBuffer);
-		}
-		const values: GgufValue[] = [];
-		const length = count("list elements", type === LIST ? 12 : 8);
-		for (let i = 0; i < length; i++) values.push(element(type, depth + 1));
-		return values;
-	};
-	const element = (type: number, depth: number): GgufValue => {
-		const known = SCALARS.get(type);
-		if (known) return known.one(view, take(known.size));
-		if (type === STRING) return string();
-		if (type === LIST && depth < MAX_NESTING) return list(depth);
-		throw invalid(
-			file,
-			type === LIST
-				? `lists are nested deeper than ${MAX_NESTING} at ${grouped(at)}. The file is damaged; download it again.`
-				: `wanted a value type of 0 to 12 before ${grouped(at)}, got ${type}. The file is damaged, or of a later version than 3.`,
-		);
+		const size = value * leastBytes;
+		if (size <= fileSize - at) return value;
+		throw cut(file, size, at, fileSize, `${grouped(value)} ${what}`);
 	};
 	return {
+		file,
+		window,
 		get at() {
 			return at;
 		},
-		u32,
+		take,
+		u32: () => window.getUint32(take(4), true),
 		u64,
 		count,
-		string,
-		value: () => element(u32(), 0),
+		string() {
+			const length = count("bytes of a string", 1);
+			const start = take(length);
+			return decoder.decode(first.subarray(start, start + length));
+		},
 	};
+}
+
+/** @throws invalid_weights where the file ends before, or where no header can be so long */
+function checkEnd(file: string, at: number, end: number, size: number): void {
+	if (end > size) throw cut(file, end - at, at, size);
+	if (end > MAX_HEADER_BYTES)
+		throw invalid(
+			file,
+			`wanted a header of at most ${bytes(MAX_HEADER_BYTES)}, got ${bytes(end - at)} more at ${grouped(at)}. The file is damaged; download it again.`,
+		);
+}
+
+/** A value with the number of its type before it. */
+export function readValue(cursor: Cursor): GgufValue {
+	return valueOfType(cursor, cursor.u32(), 0);
+}
+
+function valueOfType(cursor: Cursor, type: number, depth: number): GgufValue {
+	const known = SCALARS.get(type);
+	if (known) return known.one(cursor.window, cursor.take(known.size));
+	if (type === STRING) return cursor.string();
+	if (type === LIST && depth < MAX_NESTING) return readList(cursor, depth);
+	throw invalid(
+		cursor.file,
+		type === LIST
+			? `lists are nested deeper than ${MAX_NESTING} at ${grouped(cursor.at)}. The file is damaged; download it again.`
+			: `wanted a value type of 0 to 12 before ${grouped(cursor.at)}, got ${type}. The file is damaged, or of a later version than 3.`,
+	);
+}
+
+function readList(cursor: Cursor, depth: number): GgufList {
+	const type = cursor.u32();
+	const known = SCALARS.get(type);
+	if (known) {
+		const size = known.size * cursor.count("list elements", known.size);
+		const start = cursor.window.byteOffset + cursor.take(size);
+		const copy = cursor.window.buffer.slice(start, start + size);
+		return known.list(copy as ArrayBuffer);
+	}
+	const length = cursor.count("list elements", type === LIST ? 12 : 8);
+	const values: GgufValue[] = [];
+	for (let i = 0; i < length; i++)
+		values.push(valueOfType(cursor, type, depth + 1));
+	return values;
 }
 
 export function cut(

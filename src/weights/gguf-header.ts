@@ -10,6 +10,7 @@ import {
 	createCursor,
 	cut,
 	invalid,
+	readValue,
 	WindowEnd,
 } from "./gguf-cursor.ts";
 import {
@@ -133,7 +134,7 @@ function readEntries(
 				file,
 				`metadata ${show(key)} is there twice. The file was written wrongly; get it again from its source.`,
 			);
-		entries.set(key, cursor.value());
+		entries.set(key, readValue(cursor));
 	}
 	return entries;
 }

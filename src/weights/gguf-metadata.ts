@@ -20,7 +20,6 @@ export type GgufValue = number | bigint | boolean | string | GgufList;
 
 export interface GgufMetadata {
 	readonly file: string;
-	readonly keys: Iterable<string>;
 	has(key: string): boolean;
 	/** undefined where the key is absent. @throws invalid_model_config where it holds something else; so do the others */
 	number(key: string): number | undefined;
@@ -56,7 +55,6 @@ export function createMetadata(
 	const string = (key: string) => get(key, "a string", asString);
 	return {
 		file,
-		keys: values.keys(),
 		has: (key) => values.has(key),
 		number,
 		string,
