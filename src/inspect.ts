@@ -1,10 +1,12 @@
 /** What a model is, and whether this machine can hold it, from its headers alone. Reads no weights, needs no device. */
 import { type Program, weightsOf } from "./backends/program.ts";
 import { NanoVllmError } from "./errors.ts";
-import { readJson } from "./load.ts";
+import { type FoundModel, readJson } from "./find-model.ts";
 import { buildProgram } from "./models/architectures.ts";
 import { type ModelConfig, parseModelConfig } from "./models/config.ts";
 import type { MachineMemory, Platform } from "./platform/platform.ts";
+import { storedBytes } from "./weights/ggml-blocks.ts";
+import type { GgufModel } from "./weights/gguf.ts";
 import { readHeaders } from "./weights/safetensors.ts";
 import type { HeaderEntry } from "./weights/safetensors-header.ts";
 import type { ModelFiles } from "./weights/source.ts";
@@ -68,14 +70,12 @@ const FORMATS = ["f16", "q8_0", "q4_0"] as const;
 
 /** @throws model_not_found, invalid_model_config, invalid_weights; a model that is not supported is a result */
 export async function inspectModel(
-	files: ModelFiles,
+	{ files, gguf }: FoundModel,
 	platform: Platform,
 ): Promise<Inspection> {
-	const names = await files.list();
-	const isGguf = names.some((name) => /\.gguf$/i.test(name));
-	const json = await readJson(files, "config.json", !isGguf);
-	const model = isGguf ? GGUF : understand(json);
-	const headers = isGguf ? null : await readTensors(files);
+	const json = gguf ? gguf.config : await readJson(files, "config.json");
+	const model = understand(json);
+	const headers = gguf ? ggufTensors(gguf) : await readTensors(files);
 	const weightShapes =
 		model.program === null
 			? headers?.map(({ shape }) => shape)
@@ -114,12 +114,6 @@ interface Facts extends Understood {
 	readonly gpu: GpuFacts | null;
 }
 
-const GGUF: Understood = {
-	config: null,
-	program: null,
-	unsupported: "GGUF files are not supported yet.",
-};
-
 /** As much of config.json as this engine can read. */
 function understand(json: unknown): Understood {
 	let config: ModelConfig | null = null;
@@ -138,10 +132,20 @@ function architectureOf(json: unknown): string | null {
 	return typeof name === "string" ? name : null;
 }
 
+/** A tensor as its header has it. */
+type Stored = Pick<HeaderEntry, "shape" | "dtype" | "byteLength">;
+
+const ggufTensors = ({ weights }: GgufModel): Stored[] =>
+	[...weights.tensors.values()].map(({ shape, dtype }) => ({
+		shape,
+		dtype: dtype.toUpperCase(),
+		byteLength: storedBytes(dtype, elements(shape)),
+	}));
+
 /** null where the repository has no safetensors: config.json alone is enough for dummy weights. */
 async function readTensors(
 	files: ModelFiles,
-): Promise<readonly HeaderEntry[] | null> {
+): Promise<readonly Stored[] | null> {
 	const names = await files.list();
 	const has = names.some((name) => /\.safetensors(\.index\.json)?$/.test(name));
 	return has ? readHeaders(files) : null;
@@ -150,7 +154,7 @@ async function readTensors(
 const elements = (shape: readonly number[]): number =>
 	shape.reduce((product, n) => product * n, 1);
 
-function group(headers: readonly HeaderEntry[]): Record<string, TensorGroup> {
+function group(headers: readonly Stored[]): Record<string, TensorGroup> {
 	const groups: Record<string, TensorGroup> = {};
 	for (const { dtype, byteLength } of headers) {
 		const { count, bytes } = groups[dtype] ?? { count: 0, bytes: 0 };

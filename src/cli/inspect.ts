@@ -1,8 +1,8 @@
 /** nano-vllm inspect: what a model is and whether it fits this machine, from its headers; nothing large is downloaded. */
 import type { Command } from "commander";
+import { findModel } from "../find-model.ts";
 import { remoteFiles } from "../hub/files.ts";
 import { type Fit, type Inspection, inspectModel } from "../inspect.ts";
-import { findFiles } from "../load.ts";
 import { loadPlatform } from "../platform/detect.ts";
 import { grouped, plural, short, size } from "./format.ts";
 import { chosenModel } from "./model.ts";
@@ -37,16 +37,19 @@ async function inspect(
 	signal: AbortSignal,
 ): Promise<void> {
 	const platform = await loadPlatform();
-	const files = await findFiles(
+	const found = await findModel(
 		chosenModel(model, undefined),
 		{ revision, loadFormat: "auto" },
 		platform,
-		{ signal },
-		remoteFiles,
+		{ signal, openId: remoteFiles },
 	);
-	const inspection = await inspectModel(files, platform);
-	const text = json ? JSON.stringify(inspection, null, 2) : report(inspection);
-	process.stdout.write(`${printable(text)}\n`);
+	try {
+		const facts = await inspectModel(found, platform);
+		const text = json ? JSON.stringify(facts, null, 2) : report(facts);
+		process.stdout.write(`${printable(text)}\n`);
+	} finally {
+		await found.gguf?.close();
+	}
 }
 
 function report(inspection: Inspection): string {

@@ -19,7 +19,7 @@ export const packageVersion = (): string =>
 export const addModelFlag = (command: Command): Command =>
 	command.option(
 		"-m, --model <path>",
-		"directory or URL with config.json, tokenizer.json and *.safetensors, or ORG/NAME[@REVISION] on the Hugging Face hub (default: the bundled demo-model)",
+		"directory or URL with config.json, tokenizer.json and *.safetensors, a *.gguf, or ORG/NAME[@REVISION] on the Hugging Face hub (default: the bundled demo-model)",
 	);
 
 /** A model may be named by place or by --model, not by both. @throws invalid_option */

@@ -2,7 +2,11 @@
  * A checkpoint of quantized weights as a WeightSource of full-precision ones: what a model asks for as X.weight is made of the tensors that
  * stand for it, rows at a time. Knows no format; one file for each method does.
  */
-import type { TensorInfo, WeightSource } from "../backends/backend.ts";
+import type {
+	TensorDtype,
+	TensorInfo,
+	WeightSource,
+} from "../backends/backend.ts";
 import { assert, NanoVllmError } from "../errors.ts";
 import { awqTensors } from "./awq.ts";
 import { compressedTensors } from "./compressed-tensors.ts";
@@ -23,8 +27,8 @@ import type { VirtualTensor, VirtualTensors } from "./virtual-tensor.ts";
 export function prequantizedWeights(
 	source: SafetensorsSource,
 	config: QuantizationConfig,
-): WeightSource {
-	const tensors = new Map<string, TensorInfo>(source.tensors);
+): WeightSource<TensorDtype> {
+	const tensors = new Map<string, TensorInfo<TensorDtype>>(source.tensors);
 	const made = new Map<string, VirtualTensor>();
 	const broken = new Map<string, NanoVllmError>();
 	for (const [name, make] of virtualTensors(source, config)) {

@@ -1,5 +1,9 @@
 /** A model's safetensors files, one or many, as one WeightSource. Knows nothing of models: names and shapes are just names and shapes. */
-import type { TensorInfo, WeightSource } from "../backends/backend.ts";
+import type {
+	TensorDtype,
+	TensorInfo,
+	WeightSource,
+} from "../backends/backend.ts";
 import { assert, NanoVllmError } from "../errors.ts";
 import {
 	type HeaderEntry,
@@ -47,7 +51,7 @@ export interface RawTensors {
 	): Promise<Uint8Array>;
 }
 
-export type SafetensorsSource = WeightSource & RawTensors;
+export type SafetensorsSource = WeightSource<TensorDtype> & RawTensors;
 
 /**
  * Opens model.safetensors, else the shards of model.safetensors.index.json, else every *.safetensors in the folder.
@@ -204,7 +208,7 @@ function weightSource(
 	located: ReadonlyMap<string, Located>,
 	opened: readonly RandomAccessFile[],
 ): SafetensorsSource {
-	const tensors = new Map<string, TensorInfo>();
+	const tensors = new Map<string, TensorInfo<TensorDtype>>();
 	for (const { name, dtype, shape } of located.values()) {
 		const runnable = runnableDtypes.get(dtype);
 		if (runnable) tensors.set(name, { name, dtype: runnable, shape });

@@ -1,11 +1,11 @@
 /** A tensor of full precision that is made of others while it is read, and the checks all kinds of it share. Knows no method of quantization. */
-import type { TensorInfo } from "../backends/backend.ts";
+import type { TensorDtype, TensorInfo } from "../backends/backend.ts";
 import { NanoVllmError } from "../errors.ts";
 import type { RawTensors } from "./safetensors.ts";
 import { type HeaderEntry, show } from "./safetensors-header.ts";
 
 export interface VirtualTensor {
-	readonly info: TensorInfo;
+	readonly info: TensorInfo<TensorDtype>;
 	/** Names of the tensors it is made of. */
 	readonly parts: readonly string[];
 	/** As WeightSource.read. The caller checks the range. */

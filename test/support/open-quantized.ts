@@ -1,5 +1,5 @@
 /** Tensors of a test → the source a model would read, and whole tensors read from it. */
-import type { WeightSource } from "../../src/backends/backend.ts";
+import type { TensorDtype, WeightSource } from "../../src/backends/backend.ts";
 import { toFloat32 } from "../../src/weights/convert.ts";
 import { prequantizedWeights } from "../../src/weights/prequantized.ts";
 import { parseQuantizationConfig } from "../../src/weights/quantization-config.ts";
@@ -10,7 +10,7 @@ import { type Tensors, writeTensors } from "./quantized-layers.ts";
 export async function openQuantized(
 	tensors: Tensors,
 	config: object,
-): Promise<WeightSource> {
+): Promise<WeightSource<TensorDtype>> {
 	const file = writeTensors(tensors);
 	const files = fileMap("test-model", new Map([["model.safetensors", file]]));
 	return prequantizedWeights(
@@ -21,7 +21,7 @@ export async function openQuantized(
 
 /** All rows of a tensor, `step` at a time. */
 export async function readAll(
-	source: WeightSource,
+	source: WeightSource<TensorDtype>,
 	name: string,
 	step = Number.POSITIVE_INFINITY,
 ): Promise<Float32Array> {

@@ -1,11 +1,11 @@
 /** Brings a program's weights into memory as the kernels read them: matrices into panels, vectors as f32. */
 import { NanoVllmError } from "../../errors.ts";
 import {
-	bytesPerElement,
 	float32ToBfloat16,
 	float32ToFloat16,
 	toFloat32,
 } from "../../weights/convert.ts";
+import { storedBytes } from "../../weights/ggml-blocks.ts";
 import type { CompileOptions, TensorDtype, WeightSource } from "../backend.ts";
 import type { Weight } from "../program.ts";
 import { readWeight } from "../read-weight.ts";
@@ -38,8 +38,10 @@ export async function loadWeights(
 		report(target.byteLength);
 	}
 	for (const matrix of layout.matrices) {
+		const { format, weight } = matrix;
 		const pack = createPacker(matrix, layout.staging, kernels, memory);
-		await readWeight(source, matrix.weight, signal, pack);
+		const takes = isQuantized(format) ? format : undefined;
+		await readWeight(source, weight, signal, pack, takes);
 		report(bytesOf(matrix));
 	}
 }
@@ -57,13 +59,19 @@ function bytesOf({ weight, panelBytes }: PackedMatrix): number {
 	return Math.ceil(weight.shape[0] / PANEL_COLUMNS) * panelBytes;
 }
 
-/** Takes whole rows, some at a time, in order. */
+/** q8_0 and q4_0 come where the matrix is of that format, and only there. */
+type RowDtype = TensorDtype | "q8_0" | "q4_0";
+
+const isBlocks = (dtype: RowDtype): dtype is "q8_0" | "q4_0" =>
+	dtype === "q8_0" || dtype === "q4_0";
+
+/** Takes whole rows, some at a time, in order. Rows in blocks of the matrix's own format keep them bit for bit. */
 function createPacker(
 	matrix: PackedMatrix,
 	staging: number,
 	kernels: Kernels,
 	memory: WebAssembly.Memory,
-): (bytes: Uint8Array, dtype: TensorDtype, offset: number) => void {
+): (bytes: Uint8Array, dtype: RowDtype, offset: number) => void {
 	const { format, columns, weight, interleaved } = matrix;
 	const numRows = weight.shape[0];
 	const half = numRows / 2;
@@ -72,9 +80,12 @@ function createPacker(
 		: columns;
 	const elementBytes = format === "f16" || format === "bf16" ? 2 : 4;
 	const rowBytes = padded * elementBytes;
+	/** Of a row in the staging area. */
+	const stagedBytes = (dtype: RowDtype) =>
+		isBlocks(dtype) ? storedBytes(dtype, columns) : rowBytes;
 
-	const stage = (bytes: Uint8Array, dtype: TensorDtype, count: number) => {
-		if (dtype === format) {
+	const stage = (bytes: Uint8Array, dtype: RowDtype, count: number) => {
+		if (dtype === format || isBlocks(dtype)) {
 			new Uint8Array(memory.buffer, staging, bytes.length).set(bytes);
 			return;
 		}
@@ -95,12 +106,18 @@ function createPacker(
 			}
 		}
 	};
-	const packRows = (first: number, count: number, from: number) => {
+	const packRows = (
+		dtype: RowDtype,
+		first: number,
+		count: number,
+		from: number,
+	) => {
 		const second = interleaved && first >= half;
-		kernels.pack_rows(
+		const pack = isBlocks(dtype) ? kernels.pack_block_rows : kernels.pack_rows;
+		pack(
 			FORMATS[format].id,
 			from,
-			rowBytes,
+			stagedBytes(dtype),
 			count,
 			second ? first - half : first,
 			matrix.depth,
@@ -112,7 +129,7 @@ function createPacker(
 	// Narrow rows grow when they are padded to blocks: a chunk may be more than the staging area holds.
 	const rowsAtOnce = Math.max(1, Math.floor(STAGING_BYTES / rowBytes));
 	return (bytes, dtype, offset) => {
-		const inputRow = columns * bytesPerElement[dtype];
+		const inputRow = storedBytes(dtype, columns);
 		const numChunkRows = bytes.length / inputRow;
 		for (let row = 0; row < numChunkRows; row += rowsAtOnce) {
 			const count = Math.min(rowsAtOnce, numChunkRows - row);
@@ -123,9 +140,9 @@ function createPacker(
 			const before = interleaved
 				? Math.max(0, Math.min(count, half - first))
 				: 0;
-			if (before > 0) packRows(first, before, staging);
-			if (before < count)
-				packRows(first + before, count - before, staging + before * rowBytes);
+			if (before > 0) packRows(dtype, first, before, staging);
+			const rest = staging + before * stagedBytes(dtype);
+			if (before < count) packRows(dtype, first + before, count - before, rest);
 		}
 	};
 }

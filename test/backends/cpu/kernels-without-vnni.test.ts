@@ -5,19 +5,19 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-const tests = fileURLToPath(new URL("kernels.test.ts", import.meta.url));
-
-test("linear kernels without AVX-VNNI", {
-	skip: process.arch !== "x64" && `an option of x64, this is ${process.arch}`,
-}, async () => {
-	// Else the child takes itself for a test file of this run and reports to it.
-	const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-	const flags = ["--no-enable-avx-vnni", "--test-reporter=tap"];
-	const { stdout } = await promisify(execFile)(
-		process.execPath,
-		[...flags, tests],
-		{ env, maxBuffer: 2 ** 26 },
-	);
-	assert.match(stdout, /^# fail 0$/m);
-	assert.match(stdout, /^# pass [1-9]/m);
-});
+for (const name of ["kernels.test.ts", "pack-blocks.test.ts"])
+	test(`${name} without AVX-VNNI`, {
+		skip: process.arch !== "x64" && `an option of x64, this is ${process.arch}`,
+	}, async () => {
+		const tests = fileURLToPath(new URL(name, import.meta.url));
+		// Else the child takes itself for a test file of this run and reports to it.
+		const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+		const flags = ["--no-enable-avx-vnni", "--test-reporter=tap"];
+		const { stdout } = await promisify(execFile)(
+			process.execPath,
+			[...flags, tests],
+			{ env, maxBuffer: 2 ** 26 },
+		);
+		assert.match(stdout, /^# fail 0$/m);
+		assert.match(stdout, /^# pass [1-9]/m);
+	});
