@@ -92,7 +92,7 @@ def gemma3_conditional():
 
 CASES = {
     "qwen2-window": case(
-        "Qwen2ForCausalLM", "qwen2", "float32", sizes(56, 75, 3, 4, 2, 257),
+        "Qwen2ForCausalLM", "qwen2", "bfloat16", sizes(56, 75, 3, 4, 2, 257),
         rope_theta=10000.0, tie_word_embeddings=True, use_sliding_window=True, sliding_window=12, max_window_layers=1,
     ),
     "qwen2-yarn": case(
@@ -101,12 +101,12 @@ CASES = {
         rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
     ),
     "llama-bias-linear": case(
-        "LlamaForCausalLM", "llama", "float32", sizes(42, 55, 2, 3, 3, 211),
+        "LlamaForCausalLM", "llama", "bfloat16", sizes(42, 55, 2, 3, 3, 211),
         rope_theta=10000.0, tie_word_embeddings=False, attention_bias=True, mlp_bias=True,
         rope_scaling={"type": "linear", "factor": 4.0},
     ),
     "llama3-rope": case(
-        "LlamaForCausalLM", "llama", "bfloat16", sizes(56, 77, 2, 6, 2, 331, 24),
+        "LlamaForCausalLM", "llama", "bfloat16", sizes(54, 65, 2, 6, 2, 311, 20),
         rope_theta=500000.0, tie_word_embeddings=True, attention_bias=False, mlp_bias=False,
         rope_scaling={
             "factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
@@ -134,7 +134,7 @@ CASES = {
         rope_scaling={"factor": 4.0, "rope_type": "linear"}, tie_word_embeddings=True,
     ),
     "gemma3-layer-ropes": case(
-        "Gemma3ForCausalLM", "gemma3_text", "float32", GEMMA, sizes(40, 47, 3, 3, 1, 229, 16),
+        "Gemma3ForCausalLM", "gemma3_text", "bfloat16", GEMMA, sizes(42, 47, 3, 3, 1, 229, 16),
         query_pre_attn_scalar=24, sliding_window=11, tie_word_embeddings=False,
         layer_types=["full_attention", "sliding_attention", "sliding_attention"],
         rope_parameters={
@@ -149,18 +149,21 @@ CASES = {
         original_max_position_embeddings=48, rope_scaling=LONGROPE, sliding_window=256,
     ),
     "phi3-short": case(
-        "Phi3ForCausalLM", "phi3", "bfloat16", sizes(72, 49, 2, 3, 1, 191), lengths=(1, 9, 23), served=48,
-        rope_theta=10000.0, tie_word_embeddings=False, attention_bias=False,
-        original_max_position_embeddings=48, rope_scaling=LONGROPE, sliding_window=15,
+        "Phi3ForCausalLM", "phi3", "bfloat16", sizes(54, 49, 2, 3, 1, 191), lengths=(1, 9, 23), served=48,
+        tie_word_embeddings=False, attention_bias=False, sliding_window=15,
+        rope_parameters={
+            **LONGROPE, "rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 1.0,
+            "original_max_position_embeddings": 48, "factor": 256 / 48,
+        },
     ),
     "smollm3-nope": case(
-        "SmolLM3ForCausalLM", "smollm3", "bfloat16", sizes(48, 65, 4, 4, 2, 283),
+        "SmolLM3ForCausalLM", "smollm3", "bfloat16", sizes(40, 55, 4, 4, 2, 251),
         rope_theta=5000000.0, tie_word_embeddings=True, attention_bias=False, mlp_bias=False,
         no_rope_layers=[1, 0, 1, 0], no_rope_layer_interval=2, use_sliding_window=False, sliding_window=None,
         layer_types=["full_attention"] * 4,
     ),
     "olmo2-post-norm": case(
-        "Olmo2ForCausalLM", "olmo2", "float32", sizes(40, 58, 3, 4, 2, 239),
+        "Olmo2ForCausalLM", "olmo2", "bfloat16", sizes(40, 58, 3, 4, 2, 239),
         rope_theta=500000.0, tie_word_embeddings=False, attention_bias=False,
     ),
     "granite-multipliers": case(
@@ -181,13 +184,13 @@ CASES = {
         mlp_only_layers=[], rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
     ),
     "mixtral": case(
-        "MixtralForCausalLM", "mixtral", "bfloat16", sizes(44, 33, 2, 4, 2, 241),
+        "MixtralForCausalLM", "mixtral", "bfloat16", sizes(40, 33, 2, 4, 2, 241),
         rope_theta=1000000.0, tie_word_embeddings=False, sliding_window=None, num_local_experts=5,
         num_experts_per_tok=2, rms_norm_eps=1e-5,
     ),
     "gpt-oss": case(
-        "GptOssForCausalLM", "gpt_oss", "bfloat16", sizes(48, 26, 3, 4, 2, 277, 16),
-        rope_theta=150000.0, tie_word_embeddings=False, attention_bias=True, sliding_window=12, num_local_experts=6,
+        "GptOssForCausalLM", "gpt_oss", "bfloat16", sizes(40, 24, 3, 4, 2, 251, 16),
+        rope_theta=150000.0, tie_word_embeddings=False, attention_bias=True, sliding_window=12, num_local_experts=5,
         num_experts_per_tok=3, swiglu_limit=7.0, rms_norm_eps=1e-5,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
         rope_scaling={
@@ -279,7 +282,7 @@ def random_weight(name: str, noise: torch.Tensor, hidden: int, gemma: bool) -> t
     if "norm" in name:
         # Gemma's norms after a layer are made strong: against embeddings times √hidden the layers would hardly count.
         after = "post_attention" in name or "post_feedforward" in name
-        return 0.25 * noise + ((2.0 if after else 0.0) if gemma else 1.0)
+        return 0.25 * noise + ((4.0 if after else 0.0) if gemma else 1.0)
     if "embed_tokens" in name or "lm_head" in name:
         return 3 / hidden**0.5 * noise
     if name.endswith(("mlp.gate.weight", "router.weight", "block_sparse_moe.gate.weight")):
