@@ -13,22 +13,15 @@ import type {
 	TensorDtype,
 	WeightSource,
 } from "../../src/backends/backend.ts";
-import {
-	checkpointTensors,
-	kvBytesPerToken,
-	type Program,
-} from "../../src/backends/program.ts";
+import { kvBytesPerToken, type Program } from "../../src/backends/program.ts";
 import { referenceBackend } from "../../src/backends/reference/backend.ts";
 import { buildProgram } from "../../src/models/architectures.ts";
 import { parseModelConfig } from "../../src/models/config.ts";
-import {
-	float32ToBfloat16,
-	float32ToFloat16,
-	toFloat32,
-} from "../../src/weights/convert.ts";
-import { dummyWeights } from "../../src/weights/dummy.ts";
 import { byRow, compareOutputs, type Tolerance } from "./backend-compare.ts";
 import { StepWriter } from "./backend-steps.ts";
+import { checkpoint, encode } from "./case-checkpoint.ts";
+import { FEATURES } from "./feature-cases.ts";
+import { featureProgram } from "./feature-program.ts";
 
 /** Types of weights and cache, and how far from the reference a logprob may be with them. */
 export interface BackendBounds extends Tolerance {
@@ -78,8 +71,25 @@ const LIMITS = { maxModelLen: 256, maxNumSeqs: 8, maxNumBatchedTokens: 130 };
 /** Of all sequences together, a few more than the steps have. */
 const NUM_TOKENS = 320;
 
+interface Case {
+	readonly program: Program;
+	readonly vocab: number;
+	readonly blockSize: number;
+	readonly seed: number;
+}
+
+function caseOf(index: number): Case {
+	const seed = 100 + index;
+	if (index < MODELS.length) {
+		const model = MODELS[index];
+		return { ...model, program: programOf(model), seed };
+	}
+	const feature = FEATURES[index - MODELS.length];
+	return { ...feature, program: featureProgram(feature), seed };
+}
+
 /**
- * Runs the steps of MODELS[index]; `ahead`: and once more on a fresh executable, each submitted before the one before it is awaited.
+ * Runs the steps of MODELS[index], or behind them of the FEATURES; `ahead`: and once more on a fresh executable, each submitted before the one before it is awaited.
  * @returns the largest difference of a logprob
  */
 export async function runCase(
@@ -88,12 +98,10 @@ export async function runCase(
 	bound: BackendBounds,
 	{ ahead }: { readonly ahead: boolean },
 ): Promise<number> {
-	const model = MODELS[index];
-	const seed = 100 + index;
-	const program = programOf(model);
+	const { program, vocab, blockSize, seed } = caseOf(index);
 	const source = () => checkpoint(program, bound.weights, seed);
 	const used = (bound.asUsed ?? ((it) => it))(source());
-	const limits = limitsOf(program, model);
+	const limits = limitsOf(program, blockSize);
 	const wanted = await referenceBackend.compile(program, used, {
 		limits,
 		kvCacheDtype: "auto",
@@ -103,7 +111,13 @@ export async function runCase(
 		backend.compile(program, source(), { limits, kvCacheDtype });
 	const executable = await compile();
 	const numBlocks = Math.min(wanted.numBlocks, executable.numBlocks);
-	const steps = new StepWriter({ ...LIMITS, ...model, numBlocks, seed });
+	const steps = new StepWriter({
+		...LIMITS,
+		vocab,
+		blockSize,
+		numBlocks,
+		seed,
+	});
 	const history: { input: StepInput; output: StepOutput }[] = [];
 	let worst = 0;
 	try {
@@ -114,7 +128,7 @@ export async function runCase(
 			const where = `step ${history.length} of ${numTokens} tokens`;
 			worst = Math.max(
 				worst,
-				compareOutputs(step, got, want, where, model.vocab, bound),
+				compareOutputs(step, got, want, where, vocab, bound),
 			);
 			// Where the two disagree (two tokens nearly equal) nothing is carried.
 			steps.sampled(
@@ -200,7 +214,7 @@ export async function runNaNCase(
 		),
 	};
 	const executable = await backend.compile(program, broken, {
-		limits: limitsOf(program, model),
+		limits: limitsOf(program, model.blockSize),
 		kvCacheDtype: bound.cache,
 	});
 	try {
@@ -231,6 +245,7 @@ export function describeTypes({
 }
 
 export function describeModel(index: number): string {
+	if (index >= MODELS.length) return FEATURES[index - MODELS.length].name;
 	const model = MODELS[index];
 	const { hidden, intermediate, heads, kvHeads, headDim, vocab } = model;
 	const rest = [
@@ -265,40 +280,9 @@ function programOf(model: ModelCase): Program {
 	);
 }
 
-function limitsOf(program: Program, { blockSize }: ModelCase): Limits {
+function limitsOf(program: Program, blockSize: number): Limits {
 	const numBlocks = Math.ceil(NUM_TOKENS / blockSize) + 8;
 	// Room for this many blocks whatever the backend pads them to.
 	const kvCacheBytes = 16 * numBlocks * blockSize * kvBytesPerToken(program, 4);
 	return { ...LIMITS, blockSize, kvCacheBytes, memoryUtilization: 1 };
-}
-
-/** Dummy weights with outliers: every 101st element of a matrix is six times as large. */
-function checkpoint(
-	program: Program,
-	dtype: TensorDtype,
-	seed: number,
-): WeightSource {
-	const tensors = checkpointTensors(program);
-	const source = dummyWeights(tensors, { seed, dtype });
-	return {
-		...source,
-		async read(name, rowStart, rowEnd, signal) {
-			const bytes = await source.read(name, rowStart, rowEnd, signal);
-			const columns = source.tensors.get(name)?.shape[1];
-			if (columns === undefined) return bytes;
-			const values = toFloat32(bytes, dtype).slice();
-			for (let i = 0; i < values.length; i++)
-				if ((rowStart * columns + i) % 101 === 50) values[i] *= 6;
-			return encode(values, dtype);
-		},
-	};
-}
-
-function encode(values: Float32Array, dtype: TensorDtype): Uint8Array {
-	if (dtype === "f32") return new Uint8Array(values.buffer);
-	return new Uint8Array(
-		dtype === "bf16"
-			? float32ToBfloat16(values).buffer
-			: float32ToFloat16(values).values.buffer,
-	);
 }

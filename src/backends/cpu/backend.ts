@@ -16,19 +16,19 @@ import type {
 	TensorDtype,
 	WeightSource,
 } from "../backend.ts";
-import { checkPlainOps } from "../plain-ops.ts";
 import type { Op, Weight } from "../program.ts";
 import { calibrate } from "./calibrate.ts";
 import { isWeightFormat, type WeightFormat } from "./format.ts";
 import { instantiate, loadKernels } from "./kernels.ts";
-import { loadWeights } from "./load-weights.ts";
 import {
 	type Layout,
 	layOut,
-	NUM_STEPS,
 	PAGE_BYTES,
 	WASM_MEMORY_BYTES,
-} from "./plan.ts";
+} from "./layout.ts";
+import { loadWeights } from "./load-weights.ts";
+import type { RopeTable } from "./places.ts";
+import { NUM_STEPS } from "./plan.ts";
 import { inlineRunner, type StepRunner, workerRunner } from "./pool.ts";
 import {
 	FAILURES,
@@ -53,7 +53,6 @@ export function createCpuBackend(options: CpuOptions): Backend {
 	return {
 		name: "cpu",
 		async compile(program, source, compileOptions) {
-			checkPlainOps(program, "cpu");
 			const shared = canShareMemory();
 			const numThreads = shared
 				? (options.threads ?? options.platform.hardwareConcurrency)
@@ -194,13 +193,7 @@ function createExecutable(
 			Math.max(last + 1, 2 * numRopePositions, 256),
 		);
 		for (const table of layout.ropeTables)
-			fillRope(
-				memory,
-				table.address,
-				table.inverseFrequencies,
-				numRopePositions,
-				until,
-			);
+			fillRope(memory, table, numRopePositions, until);
 		numRopePositions = until;
 	};
 
@@ -230,21 +223,21 @@ function createExecutable(
 	};
 }
 
-/** f32 [position][D]: D/2 cosines, D/2 sines. The angle is rounded to f32, as transformers computes it. */
+/** f32 [position][2F]: F cosines, F sines. The angle is rounded to f32, as transformers computes it. */
 function fillRope(
 	memory: WebAssembly.Memory,
-	address: number,
-	inverseFrequencies: Float32Array,
+	{ address, rope }: RopeTable,
 	from: number,
 	until: number,
 ): void {
+	const { inverseFrequencies, scale } = rope;
 	const half = inverseFrequencies.length;
 	const table = new Float32Array(memory.buffer, address, until * half * 2);
 	for (let position = from; position < until; position++) {
 		for (let i = 0; i < half; i++) {
 			const angle = Math.fround(position * inverseFrequencies[i]);
-			table[position * 2 * half + i] = Math.cos(angle);
-			table[position * 2 * half + half + i] = Math.sin(angle);
+			table[position * 2 * half + i] = scale * Math.cos(angle);
+			table[position * 2 * half + half + i] = scale * Math.sin(angle);
 		}
 	}
 }

@@ -89,7 +89,7 @@ function prepare(
 	for (let i = 0; i < x.length; i++)
 		x[i] = Math.sin(i * 0.7) + ((i & 32) === 0 ? 0.5 : -0.5);
 	const group = groupBytes(format, COLUMNS);
-	const rows = [X, COLUMNS, 0, 0, GROUP_ROWS, 0, 0] as const;
+	const rows = [X, COLUMNS, 0, 0, 0, GROUP_ROWS, 0, 0] as const;
 	kernels.prepare_rows(id, ...rows, depth, TILE, GROUP, group);
 
 	const expected = new Float64Array(GROUP_ROWS * PANEL_COLUMNS);

@@ -17,6 +17,8 @@ type Attend = (
 	blockBytes: number,
 	scale: number,
 	window: number,
+	softCap: number,
+	sinks: number,
 	out: number,
 	outRowBytes: number,
 	scratch: number,
@@ -35,6 +37,9 @@ type PackRows = (
 	step: number,
 ) => void;
 
+/** assembly/gating.ts's numbers. */
+export const GATING = { silu: 0, gelu_tanh: 1, clamped_swiglu: 2 } as const;
+
 export interface Kernels {
 	embed(
 		format: number,
@@ -44,6 +49,7 @@ export interface Kernels {
 		ids: number,
 		start: number,
 		end: number,
+		scale: number,
 		scratch: number,
 		output: number,
 		width: number,
@@ -53,6 +59,7 @@ export interface Kernels {
 		x: number,
 		width: number,
 		rows: number,
+		slots: number,
 		start: number,
 		end: number,
 		norm: number,
@@ -73,9 +80,27 @@ export interface Kernels {
 		end: number,
 		depth: number,
 		bias: number,
+		scale: number,
 		y: number,
 		columns: number,
 		accumulate: number,
+		tile: number,
+	): void;
+	linear_scatter(
+		format: number,
+		groups: number,
+		groupBytes: number,
+		numRows: number,
+		w: number,
+		panelBytes: number,
+		start: number,
+		end: number,
+		depth: number,
+		bias: number,
+		rows: number,
+		factors: number,
+		y: number,
+		columns: number,
 		tile: number,
 	): void;
 	gated_linear(
@@ -88,16 +113,56 @@ export interface Kernels {
 		start: number,
 		end: number,
 		depth: number,
+		bias: number,
+		gating: number,
+		limit: number,
 		out: number,
 		columns: number,
 		tile: number,
 	): void;
+	choose_experts(
+		logits: number,
+		numExperts: number,
+		topK: number,
+		normalize: number,
+		scale: number,
+		start: number,
+		end: number,
+		ids: number,
+		weights: number,
+	): void;
+	group_by_expert(
+		ids: number,
+		weights: number,
+		numTokens: number,
+		topK: number,
+		numExperts: number,
+		starts: number,
+		groupStarts: number,
+		next: number,
+		tokens: number,
+		slots: number,
+		factors: number,
+	): void;
+	rms_norm(x: number, weight: number, n: number, eps: number, to: number): void;
+	add_rows(
+		x: number,
+		width: number,
+		start: number,
+		end: number,
+		norm: number,
+		eps: number,
+		scale: number,
+		y: number,
+	): void;
+	soft_cap(x: number, n: number, cap: number): void;
 	norm_rope(
 		head: number,
 		headDim: number,
 		norm: number,
 		eps: number,
 		cosSin: number,
+		numFrequencies: number,
 	): void;
 	write_cache(type: number, from: number, headDim: number, to: number): void;
 	attend: Attend;

@@ -9,9 +9,10 @@ import { storedBytes } from "../../weights/ggml-blocks.ts";
 import type { CompileOptions, TensorDtype, WeightSource } from "../backend.ts";
 import type { Weight } from "../program.ts";
 import { readWeight } from "../read-weight.ts";
-import { FORMATS, isQuantized, PANEL_COLUMNS } from "./format.ts";
+import { FORMATS, isQuantized } from "./format.ts";
 import type { Kernels } from "./kernels.ts";
-import { type Layout, type PackedMatrix, STAGING_BYTES } from "./plan.ts";
+import { type Layout, STAGING_BYTES } from "./layout.ts";
+import type { PackedMatrix } from "./places.ts";
 
 /** @throws missing_tensor, shape_mismatch, nan_weights, unsupported_dtype */
 export async function loadWeights(
@@ -55,8 +56,8 @@ function checkRange(weight: Weight, numOverflowed: number): void {
 	);
 }
 
-function bytesOf({ weight, panelBytes }: PackedMatrix): number {
-	return Math.ceil(weight.shape[0] / PANEL_COLUMNS) * panelBytes;
+function bytesOf({ numExperts, numPanels, panelBytes }: PackedMatrix): number {
+	return numExperts * numPanels * panelBytes;
 }
 
 /** q8_0 and q4_0 come where the matrix is of that format, and only there. */
@@ -73,8 +74,9 @@ function createPacker(
 	memory: WebAssembly.Memory,
 ): (bytes: Uint8Array, dtype: RowDtype, offset: number) => void {
 	const { format, columns, weight, interleaved } = matrix;
-	const numRows = weight.shape[0];
-	const half = numRows / 2;
+	const expertRows = weight.shape[0] / matrix.numExperts;
+	/** Rows that follow one another in their panels. */
+	const run = interleaved ? expertRows / 2 : expertRows;
 	const padded = isQuantized(format)
 		? matrix.depth * FORMATS[format].blockColumns
 		: columns;
@@ -106,22 +108,26 @@ function createPacker(
 			}
 		}
 	};
+	/** Rows of one expert, and of its gate or its up alone. */
 	const packRows = (
 		dtype: RowDtype,
 		first: number,
 		count: number,
 		from: number,
 	) => {
-		const second = interleaved && first >= half;
+		const expert = Math.floor(first / expertRows);
+		const inExpert = first - expert * expertRows;
+		const second = inExpert >= run;
+		const panel = expert * matrix.numPanels + (second ? 1 : 0);
 		const pack = isBlocks(dtype) ? kernels.pack_block_rows : kernels.pack_rows;
 		pack(
 			FORMATS[format].id,
 			from,
 			stagedBytes(dtype),
 			count,
-			second ? first - half : first,
+			second ? inExpert - run : inExpert,
 			matrix.depth,
-			matrix.address + (second ? matrix.panelBytes : 0),
+			matrix.address + panel * matrix.panelBytes,
 			matrix.panelBytes,
 			interleaved ? 2 : 1,
 		);
@@ -136,13 +142,18 @@ function createPacker(
 			const first = offset / columns + row;
 			const from = row * inputRow;
 			stage(bytes.subarray(from, from + count * inputRow), dtype, count);
-			// They may end the gate's rows and begin the up's where both are parts of one tensor.
-			const before = interleaved
-				? Math.max(0, Math.min(count, half - first))
-				: 0;
-			if (before > 0) packRows(dtype, first, before, staging);
-			const rest = staging + before * stagedBytes(dtype);
-			if (before < count) packRows(dtype, first + before, count - before, rest);
+			// They may end one expert's or one gate's rows and begin the next's.
+			for (let done = 0; done < count; ) {
+				const left = run - ((first + done) % run);
+				const some = Math.min(left, count - done);
+				packRows(
+					dtype,
+					first + done,
+					some,
+					staging + done * stagedBytes(dtype),
+				);
+				done += some;
+			}
 		}
 	};
 }

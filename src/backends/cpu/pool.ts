@@ -7,7 +7,8 @@ import type {
 } from "../../platform/platform.ts";
 import { instantiate } from "./kernels.ts";
 import { NUM_STEPS, type Plan } from "./plan.ts";
-import { CONTROL, createWalker } from "./walk.ts";
+import { CONTROL } from "./thread.ts";
+import { createWalker } from "./walk.ts";
 import type { WorkerNews, WorkerStart } from "./worker.ts";
 
 export interface StepRunner {

@@ -2,7 +2,8 @@
 import { workerPort } from "../../platform/worker-port.ts";
 import { instantiate } from "./kernels.ts";
 import { NUM_STEPS, type Plan } from "./plan.ts";
-import { CONTROL, createWalker } from "./walk.ts";
+import { CONTROL } from "./thread.ts";
+import { createWalker } from "./walk.ts";
 
 /** The worker's first message. */
 export interface WorkerStart {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TensorDtype } from "../../../src/backends/backend.ts";
 import { FORMATS } from "../../../src/backends/cpu/format.ts";
-import { paddedHead, tilesScratch } from "../../../src/backends/cpu/plan.ts";
+import { paddedHead, tilesScratch } from "../../../src/backends/cpu/scratch.ts";
 import { randomSource } from "../../support/random.ts";
 import { assertClose, eachBuild, type Room, stored } from "./kernel-room.ts";
 
@@ -12,6 +12,17 @@ const ATTENTION_KERNELS = (["attend", "attend_tiles"] as const).flatMap(
 	(kernel) =>
 		(["f32", "f16", "bf16"] as const).map((type) => [kernel, type] as const),
 );
+/** Head sizes, and the pairs of each that turn. */
+const ROTATIONS = [2, 4, 6, 8, 10, 20, 24, 64, 128, 130]
+	.map((headDim) => [headDim, headDim / 2] as const)
+	.concat([
+		[7, 1],
+		[7, 3],
+		[20, 5],
+		[33, 0],
+		[64, 16],
+		[128, 33],
+	]);
 const SIZES = [1, 2, 3, 4, 5, 7, 8, 31, 33, 128, 1025];
 
 eachBuild((room) => {
@@ -39,10 +50,9 @@ eachBuild((room) => {
 			}
 	});
 
-	test("norm_rope: every even head size, with and without norm", () => {
+	test("norm_rope: every head size, turned whole, in part and not at all, with and without norm", () => {
 		const random = randomSource(11);
-		for (const headDim of [2, 4, 6, 8, 10, 20, 24, 64, 128, 130]) {
-			const half = headDim / 2;
+		for (const [headDim, half] of ROTATIONS) {
 			for (const withNorm of [false, true]) {
 				const head = random.vector(headDim, 5);
 				const weight = random.vector(headDim);
@@ -51,7 +61,7 @@ eachBuild((room) => {
 				room.reset();
 				const at = room.put(head);
 				const norm = withNorm ? room.put(weight) : 0;
-				room.kernels.norm_rope(at, headDim, norm, 1e-6, room.put(cosSin));
+				room.kernels.norm_rope(at, headDim, norm, 1e-6, room.put(cosSin), half);
 				assert.equal(room.i32(at + headDim * 4, 1)[0], -1, "wrote too far");
 				const x = withNorm ? normed(head, weight, 1e-6) : head;
 				const got = room.f32(at, headDim);
@@ -68,6 +78,13 @@ eachBuild((room) => {
 					close(i, x[i] * cos - x[half + i] * sin);
 					close(half + i, x[half + i] * cos + x[i] * sin);
 				}
+				for (let i = 2 * half; i < headDim; i++)
+					assertClose(
+						got[i],
+						x[i],
+						2e-6 * Math.abs(x[i]),
+						() => `head ${headDim}, element ${i} stays`,
+					);
 			}
 		}
 	});
@@ -99,6 +116,8 @@ eachBuild((room) => {
 					headDim,
 					blockSize: 4,
 					window: 0,
+					softCap: 0,
+					sinks: false,
 					context: numKeys,
 					chunk: 1,
 				},
@@ -111,6 +130,7 @@ eachBuild((room) => {
 				queries: [new Float32Array(2 * headDim).fill(1)],
 				blocks: Array.from({ length: 10 }, (_, b) => 9 - b),
 				scale,
+				sinks: new Float32Array(2),
 			});
 			// cos is largest at 0; the next, cos 19, is 0.011 below, times 8 · 300.
 			const want = scale === 0 ? (numKeys - 1) / 2 : 0;
@@ -137,6 +157,8 @@ interface Shape {
 	readonly blockSize: number;
 	/** 0: none */
 	readonly window: number;
+	readonly softCap: number;
+	readonly sinks: boolean;
 	/** Tokens of the sequence; the last `chunk` of them are queries. */
 	readonly context: number;
 	readonly chunk: number;
@@ -150,6 +172,8 @@ interface Attention {
 	readonly queries: readonly Float32Array[];
 	readonly blocks: readonly number[];
 	readonly scale: number;
+	/** One score a query head. */
+	readonly sinks: Float32Array;
 }
 
 /** Every group and head size with every window and chunk; block sizes take turns. */
@@ -169,7 +193,11 @@ function shapes(longest: readonly [context: number, chunk: number]): Shape[] {
 		for (const window of [0, 1, 5, 40])
 			for (const [context, chunk] of [[1, 1], [7, 7], [50, 1], longest]) {
 				const blockSize = [1, 3, 16, 7][(result.length + window) % 4];
-				result.push({ group, headDim, blockSize, window, context, chunk });
+				// Every mixture of the two meets every window and chunk.
+				const softCap = [0, 0, 2, 30][(group + result.length) % 4];
+				const sinks = (headDim + result.length) % 3 === 0;
+				const size = { group, headDim, blockSize, context, chunk };
+				result.push({ ...size, window, softCap, sinks });
 			}
 	return result;
 }
@@ -193,6 +221,7 @@ function checkAttend(
 		queries: vectors(chunk, group * headDim),
 		blocks: random.shuffled(Array.from({ length: numBlocks }, (_, i) => i)),
 		scale: headDim ** -0.5,
+		sinks: random.vector(group, 4),
 	};
 	room.reset();
 	const got = attend(room, kernel, type, attention);
@@ -211,9 +240,11 @@ function checkAttend(
 	return worst;
 }
 
-/** softmax(scale · q · Kᵀ) · V over the positions a query may see. */
+/** softmax(cap(scale · q · Kᵀ)) · V over the positions a query may see, and a sink where there is one. */
 function dense(type: TensorDtype, a: Attention): Float64Array[] {
-	const { group, headDim, window, context, chunk } = a.shape;
+	const { group, headDim, window, softCap, context, chunk } = a.shape;
+	const cap = (x: number) =>
+		softCap === 0 ? x : softCap * Math.tanh(x / softCap);
 	const keys = a.keys.map((k) => stored(k, type));
 	const values = a.values.map((v) => stored(v, type));
 	return a.queries.map((query, t) => {
@@ -226,11 +257,12 @@ function dense(type: TensorDtype, a: Attention): Float64Array[] {
 			for (let p = first; p <= last; p++) {
 				let score = 0;
 				for (let i = 0; i < headDim; i++) score += q[i] * keys[p][i];
-				scores.push(a.scale * score);
+				scores.push(cap(a.scale * score));
 			}
-			const max = Math.max(...scores);
+			const sink = a.shape.sinks ? a.sinks[h] : -Infinity;
+			const max = Math.max(...scores, sink);
 			const weights = scores.map((s) => Math.exp(s - max));
-			const total = weights.reduce((sum, w) => sum + w, 0);
+			const total = weights.reduce((sum, w) => sum + w, Math.exp(sink - max));
 			for (let p = first; p <= last; p++) {
 				const weight = weights[p - first] / total;
 				for (let i = 0; i < headDim; i++)
@@ -251,7 +283,8 @@ function attend(
 	type: TensorDtype,
 	a: Attention,
 ): Float32Array[] {
-	const { group, headDim, blockSize, window, context, chunk } = a.shape;
+	const { group, headDim, blockSize, window, softCap, context, chunk } =
+		a.shape;
 	const { id } = FORMATS[type];
 	const rowBytes = paddedHead(headDim) * (type === "f32" ? 4 : 2);
 	const headBytes = blockSize * rowBytes;
@@ -302,6 +335,8 @@ function attend(
 		blockBytes,
 		a.scale,
 		window,
+		softCap,
+		a.shape.sinks ? room.put(a.sinks) : 0,
 		out,
 		outWidth * 4,
 		scratch,

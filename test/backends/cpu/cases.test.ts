@@ -4,8 +4,11 @@ import {
 	createCpuBackend,
 } from "../../../src/backends/cpu/backend.ts";
 import { platform } from "../../../src/platform/node.ts";
-import { runBackendCases } from "../../support/backend-cases.ts";
-import { quantizedSource } from "./plain-quantization.ts";
+import {
+	runBackendCases,
+	runFeatureCases,
+} from "../../support/backend-cases.ts";
+import { type QuantizedFormat, quantizedSource } from "./plain-quantization.ts";
 
 const cpu = (options: Partial<CpuOptions>) => () =>
 	createCpuBackend({
@@ -56,3 +59,34 @@ runBackendCases("cpu", cpu({ quantization: "q4_0" }), [
 			),
 	},
 ]);
+
+runFeatureCases("cpu", cpu({ threads: 3 }), [
+	{ weights: "f32", cache: "f32", atol: 3e-5, rtol: 3e-6, exact: true },
+]);
+runFeatureCases("cpu", cpu({}), [
+	{ weights: "bf16", cache: "f16", atol: 0.02, rtol: 0.002, models: "odd" },
+]);
+runFeatureCases("cpu, one thread", cpu({ threads: 1 }), [
+	{ weights: "f16", cache: "bf16", atol: 0.1, rtol: 0.01, models: "even" },
+]);
+
+/** A router keeps f32. */
+const quantizedAs = (tensor: string, format: QuantizedFormat) =>
+	/router/.test(tensor) ? null : isVocabulary(tensor) ? "q8_0" : format;
+
+for (const [format, models] of [
+	["q8_0", "even"],
+	["q4_0", "odd"],
+] as const)
+	runFeatureCases("cpu", cpu({ quantization: format }), [
+		{
+			weights: "f32",
+			cache: "f32",
+			...ROUNDED,
+			byRows: true,
+			models,
+			label: format,
+			asUsed: (source) =>
+				quantizedSource(source, (tensor) => quantizedAs(tensor, format)),
+		},
+	]);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import type { TensorDtype } from "../../../src/backends/backend.ts";
+import { createArena } from "../../../src/backends/cpu/arena.ts";
 import {
 	depthOf,
 	FORMATS,
@@ -15,19 +16,13 @@ import {
 	type Kernels,
 	loadKernels,
 } from "../../../src/backends/cpu/kernels.ts";
-import { createArena } from "../../../src/backends/cpu/plan.ts";
 import {
 	float32ToBfloat16,
 	float32ToFloat16,
 } from "../../../src/weights/convert.ts";
 
-/** Kernels the backend calls only from other kernels, exported for tests. */
-export interface InnerKernels {
-	rms_norm(x: number, weight: number, n: number, eps: number, to: number): void;
-}
-
 export interface Room {
-	readonly kernels: Kernels & InnerKernels;
+	readonly kernels: Kernels;
 	readonly memory: WebAssembly.Memory;
 	/** Everything handed out before is free again. */
 	reset(): void;
@@ -57,7 +52,7 @@ async function openRoom(build: "relaxed" | "base"): Promise<Room | null> {
 	const loaded = await loadKernels(false, { relaxed: build === "relaxed" });
 	if (!loaded.build.startsWith(build)) return null;
 	const memory = new WebAssembly.Memory({ initial: 512, maximum: 65536 });
-	const kernels = instantiate(loaded.module, memory) as Room["kernels"];
+	const kernels = instantiate(loaded.module, memory);
 	let arena = createArena(65536);
 	const room: Room = {
 		kernels,

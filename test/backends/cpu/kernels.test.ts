@@ -9,6 +9,7 @@ import {
 	PANEL_COLUMNS,
 	type WeightFormat,
 } from "../../../src/backends/cpu/format.ts";
+import { GATING } from "../../../src/backends/cpu/kernels.ts";
 import { randomSource } from "../../support/random.ts";
 import {
 	assertClose,
@@ -122,6 +123,7 @@ function prepare(
 			source,
 			width,
 			rows,
+			0,
 			start,
 			end,
 			norm,
@@ -170,6 +172,7 @@ function linear(
 			end,
 			packed.depth,
 			bias,
+			1,
 			y,
 			columns,
 			options.addTo ? 1 : 0,
@@ -276,6 +279,9 @@ eachBuild((room) => {
 						0,
 						Math.ceil(columns / PANEL_COLUMNS),
 						packed.depth,
+						0,
+						GATING.silu,
+						0,
 						out,
 						columns,
 						tile,
@@ -380,6 +386,7 @@ eachBuild((room) => {
 						idsAt,
 						start,
 						end,
+						1,
 						scratch,
 						output,
 						width,

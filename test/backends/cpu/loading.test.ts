@@ -5,7 +5,7 @@ import type {
 	TensorDtype,
 	WeightSource,
 } from "../../../src/backends/backend.ts";
-import { layOut, WASM_MEMORY_BYTES } from "../../../src/backends/cpu/plan.ts";
+import { layOut, WASM_MEMORY_BYTES } from "../../../src/backends/cpu/layout.ts";
 import { type Program, weightsOf } from "../../../src/backends/program.ts";
 import { referenceBackend } from "../../../src/backends/reference/backend.ts";
 import { NanoVllmError } from "../../../src/errors.ts";

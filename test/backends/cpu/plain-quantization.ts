@@ -75,10 +75,10 @@ function quantizeQ4(block: Float32Array) {
 	return { scale, integers: Array.from(block, nibble) };
 }
 
-/** The same checkpoint as the device would see it: every matrix quantized and dequantized, as f32; vectors as they are. */
+/** The same checkpoint as the device would see it: every matrix quantized and dequantized, as f32; vectors, and what has no format, as they are. */
 export function quantizedSource(
 	source: WeightSource,
-	formatOf: (tensor: string) => QuantizedFormat,
+	formatOf: (tensor: string) => QuantizedFormat | null,
 ): WeightSource<TensorDtype> {
 	const dtypeOf = (name: string) =>
 		source.tensors.get(name)?.dtype as TensorDtype;
@@ -92,11 +92,13 @@ export function quantizedSource(
 		async read(name, rowStart, rowEnd, signal) {
 			const bytes = await source.read(name, rowStart, rowEnd, signal);
 			const values = toFloat32(bytes, dtypeOf(name)).slice();
-			const columns = source.tensors.get(name)?.shape[1];
-			if (columns !== undefined)
+			const shape = source.tensors.get(name)?.shape ?? [];
+			const columns = shape[shape.length - 1];
+			const format = formatOf(name);
+			if (shape.length > 1 && format !== null)
 				for (let at = 0; at < values.length; at += columns) {
 					const row = values.subarray(at, at + columns);
-					row.set(quantizeRow(row, formatOf(name)).values);
+					row.set(quantizeRow(row, format).values);
 				}
 			return new Uint8Array(values.buffer);
 		},

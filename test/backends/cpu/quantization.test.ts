@@ -87,6 +87,7 @@ eachBuild((room) => {
 				numPanels,
 				1,
 				0,
+				1,
 				y,
 				65536,
 				0,

@@ -5,7 +5,7 @@ import type {
 	SamplingInput,
 	StepInput,
 } from "../../../src/backends/backend.ts";
-import { samplerScratchOf } from "../../../src/backends/cpu/plan.ts";
+import { samplerScratchOf } from "../../../src/backends/cpu/scratch.ts";
 import {
 	ROW,
 	ROW_WORDS,

@@ -9,6 +9,8 @@ import { LLM } from "../../../src/llm.ts";
 import { platform } from "../../../src/platform/node.ts";
 import type { Platform } from "../../../src/platform/platform.ts";
 import { StepWriter } from "../../support/backend-steps.ts";
+import { FAMILIES } from "../../support/feature-cases.ts";
+import { featureProgram } from "../../support/feature-program.ts";
 import {
 	compileCpu,
 	configOnly,
@@ -69,6 +71,32 @@ test("1 to 4 threads, and none where memory cannot be shared, give the same bits
 		assert.deepEqual(output, one.output, "on the calling thread");
 	} finally {
 		delete scope.crossOriginIsolated;
+	}
+});
+
+test("1, 2 and 3 threads give the features of all families the same bits", async () => {
+	const limits = { maxModelLen: 256, maxNumSeqs: 8, maxNumBatchedTokens: 130 };
+	for (const feature of FAMILIES) {
+		const program = featureProgram(feature);
+		const { vocab, blockSize } = feature;
+		const all = { ...LIMITS, ...limits, blockSize, kvCacheBytes: 2 ** 24 };
+		const numBlocks = all.maxNumSeqs * Math.ceil(all.maxModelLen / blockSize);
+		const steps = new StepWriter({ ...all, vocab, numBlocks, seed: 7 });
+		const inputs = [130, 5, 1].map((n) => steps.next(n).input);
+		const run = async (threads: number, quantization: "q8_0" | null) => {
+			const cpu = { threads, quantization };
+			const executable = await compileCpu(program, cpu, { limits: all });
+			const outputs = [];
+			for (const input of inputs)
+				outputs.push(await executable.submit(structuredClone(input)));
+			await executable.close();
+			return outputs;
+		};
+		for (const quantization of [null, "q8_0"] as const) {
+			const one = await run(1, quantization);
+			for (const threads of [2, 3])
+				assert.deepEqual(await run(threads, quantization), one, feature.name);
+		}
 	}
 });
 

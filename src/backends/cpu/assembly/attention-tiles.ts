@@ -3,19 +3,20 @@
 import { quarterOf } from "./attention";
 import { KEYS } from "./attention-products";
 import { F32, tile } from "./format";
+import { soft_cap } from "./gating";
 import { scale_row, softmax_row, softmax_start, STATE_BYTES } from "./softmax";
 
 const PANEL_BYTES: usize = 64;
 
 /**
  * As `attend`, for any number of query rows.
- * scratch: see ../plan.ts, tilesScratch; 64-byte aligned.
+ * scratch: see ../scratch.ts, tilesScratch; 64-byte aligned.
  */
 export function attend_tiles(
 	type: i32, q: usize, qRowBytes: usize, group: i32, headDim: i32,
 	positions: usize, start: i32, end: i32,
 	blocks: usize, blockSize: i32, cache: usize, blockBytes: usize,
-	scale: f32, window: i32, out: usize, outRowBytes: usize, scratch: usize,
+	scale: f32, window: i32, softCap: f32, sinks: usize, out: usize, outRowBytes: usize, scratch: usize,
 ): void {
 	const rows = (end - start) * group;
 	const groups = (rows + 3) >> 2;
@@ -35,7 +36,7 @@ export function attend_tiles(
 		const valid = r < rows;
 		const t = start + r / group;
 		const position = valid ? load<i32>(positions + <usize>t * 4) : -1;
-		softmax_start(states + <usize>r * STATE_BYTES);
+		softmax_start(states + <usize>r * STATE_BYTES, sinks, r % group);
 		store<i32>(lasts + <usize>r * 4, position);
 		if (!valid) continue;
 		const from = q + <usize>t * qRowBytes + <usize>(r % group) * <usize>headDim * 4;
@@ -55,6 +56,7 @@ export function attend_tiles(
 			const x = queries + at * D;
 			for (let p = 0; p < count; p += 16)
 				tile(F32, x, keys + <usize>p * D * 4, <i32>D, scores + <usize>p * 16);
+			if (softCap !== 0) soft_cap(scores, (count + 15) / 16 * 64, softCap);
 			const o = sums + at * D;
 			for (let r: usize = 0; r < 4; r++) {
 				const last = load<i32>(lasts + at + r * 4);

@@ -4,6 +4,7 @@
 // A layer's cache is [block][kv head][2][blockSize][D]: keys, then values; D is the head size rounded up to 16, the rest zero.
 import { addValuesOf, dotKeysOf, first8, KEYS, last8 } from "./attention-products";
 import { F16, F32 } from "./format";
+import { soft_cap } from "./gating";
 import { floatToHalf } from "./simd";
 import { scale_row, softmax_row, softmax_start, STATE_BYTES } from "./softmax";
 
@@ -76,13 +77,13 @@ function touch(
 /**
  * Query tokens [start, end) of one sequence, the `group` query heads of one KV head.
  * q: first query head of the group in qkv's row 0; blocks: the sequence's block ids; cache: the KV head's place in block 0;
- * window: 0 for none; out: the group's first head in row 0. scratch: (8·D + 4·KEYS + 64) f32, 16-byte aligned.
+ * window, softCap: 0 for none; sinks: 0, or the group's; out: the group's first head in row 0. scratch: (8·D + 4·KEYS + 64) f32, 16-byte aligned.
  */
 export function attend(
 	type: i32, q: usize, qRowBytes: usize, group: i32, headDim: i32,
 	positions: usize, start: i32, end: i32,
 	blocks: usize, blockSize: i32, cache: usize, blockBytes: usize,
-	scale: f32, window: i32, out: usize, outRowBytes: usize, scratch: usize,
+	scale: f32, window: i32, softCap: f32, sinks: usize, out: usize, outRowBytes: usize, scratch: usize,
 ): void {
 	const D = <usize>((headDim + 15) & ~15);
 	const elementBytes: usize = type === F32 ? 4 : 2;
@@ -106,7 +107,7 @@ export function attend(
 			const from = q + <usize>t * qRowBytes + <usize>head * <usize>headDim * 4;
 			for (let i: usize = 0; i < <usize>headDim; i++)
 				store<f32>(queries + (<usize>r * D + i) * 4, load<f32>(from + i * 4) * queryScale);
-			softmax_start(states + <usize>r * STATE_BYTES);
+			softmax_start(states + <usize>r * STATE_BYTES, sinks, head);
 		}
 		const oldest = load<i32>(positions + <usize>(start + first / group) * 4);
 		const lastKey = load<i32>(positions + <usize>(start + (first + rows - 1) / group) * 4);
@@ -126,6 +127,7 @@ export function attend(
 				const position = load<i32>(positions + <usize>(start + (first + r) / group) * 4);
 				const from = window > 0 ? position - window + 1 - chunk : 0;
 				const row = scores + <usize>r * KEYS * 4;
+				if (softCap !== 0) soft_cap(row, count, softCap);
 				const shrink = softmax_row(row, 64, count, from, position + 1 - chunk, pScale, states + <usize>r * STATE_BYTES);
 				if (shrink !== 1) scale_row(sums + <usize>r * D * 4, D, shrink);
 			}

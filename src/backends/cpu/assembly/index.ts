@@ -2,8 +2,13 @@
 export { attend, write_cache } from "./attention";
 export { attend_tiles } from "./attention-tiles";
 export { dot_ceiling, read_ceiling } from "./ceiling";
-export { embed, gated_linear, linear, norm_rope, pack_rows, prepare_rows, rms_norm } from "./ops";
+export { embed } from "./embed";
+export { soft_cap } from "./gating";
+export { gated_linear, linear, linear_scatter, pack_rows, prepare_rows } from "./linear";
+export { add_rows, rms_norm } from "./norm";
 export { pack_block_rows } from "./pack-blocks";
+export { norm_rope } from "./rope";
+export { choose_experts, group_by_expert } from "./router";
 export { sample_row } from "./sample";
 export { barrier } from "./sync";
 export { row, set_wide, tile, unpack } from "./format";

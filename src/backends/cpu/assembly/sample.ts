@@ -11,7 +11,7 @@ import { BINS } from "./select";
 const NAN_LOGITS = -1;
 const ALL_FORBIDDEN = -2;
 
-/** scratch: as ../plan.ts's samplerScratch says, 16-byte aligned; its first vocab · 4 bytes are zero before and after. */
+/** scratch: as ../scratch.ts's samplerScratch says, 16-byte aligned; its first vocab · 4 bytes are zero before and after. */
 export function sample_row(at: usize, scratch: usize): void {
 	const row = changetype<Row>(at);
 	const bytes = <usize>row.vocab * 4;

@@ -4,10 +4,11 @@ import { exp4, max4, sum4 } from "./simd";
 /** A row's state: f32 peak, f32 weight (Σ e^(score − peak) so far). */
 export const STATE_BYTES: usize = 8;
 
-export function softmax_start(state: usize): void {
+/** sinks: 0, or f32 by head: a sink is a score met before all others, whose value is zero. */
+export function softmax_start(state: usize, sinks: usize, head: i32): void {
 	// Low enough for every score, and a number, so that a row that sees no key of a chunk makes no NaN.
-	store<f32>(state, -1e30);
-	store<f32>(state, 0, 4);
+	store<f32>(state, sinks === 0 ? <f32>-1e30 : load<f32>(sinks + <usize>head * 4));
+	store<f32>(state, sinks === 0 ? 0 : 1, 4);
 }
 
 /**

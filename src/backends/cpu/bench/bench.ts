@@ -16,7 +16,7 @@ import {
 } from "../../kernel-bench.ts";
 import { calibrate } from "../calibrate.ts";
 import { instantiate, loadKernels } from "../kernels.ts";
-import { type Layout, PAGE_BYTES, WASM_MEMORY_BYTES } from "../plan.ts";
+import { type Layout, PAGE_BYTES, WASM_MEMORY_BYTES } from "../layout.ts";
 import { writeStep } from "../step.ts";
 import {
 	attentionCase,

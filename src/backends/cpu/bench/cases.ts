@@ -15,7 +15,7 @@ import type {
 	Weight,
 } from "../../program.ts";
 import { FORMATS, PANEL_COLUMNS, type WeightFormat } from "../format.ts";
-import { type Layout, layOut } from "../plan.ts";
+import { type Layout, layOut } from "../layout.ts";
 
 export interface KernelCase {
 	readonly name: string;

@@ -1,7 +1,8 @@
 /** Gives a case's memory ordinary values, quickly: a little noise, and copies of it. */
 import { depthOf, FORMATS, isQuantized, PANEL_COLUMNS } from "../format.ts";
 import type { Kernels } from "../kernels.ts";
-import type { Layout, PackedMatrix } from "../plan.ts";
+import type { Layout } from "../layout.ts";
+import type { PackedMatrix } from "../places.ts";
 import type { KernelCase } from "./cases.ts";
 
 /** Every matrix, vector, activation and cached key with ordinary values. */

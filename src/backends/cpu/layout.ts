@@ -1,0 +1,187 @@
+/** Lays a program out in one memory: weights, activations, tasks, steps, and the cache in what is left. Knows no threads and no weights' values. */
+import { NanoVllmError } from "../../errors.ts";
+import type { Limits, TensorDtype } from "../backend.ts";
+import type { Op, Program, Weight } from "../program.ts";
+import { createArena } from "./arena.ts";
+import { expertGroupsOf } from "./expert-tasks.ts";
+import {
+	FORMATS,
+	GROUP_ROWS,
+	groupBytes,
+	type WeightFormat,
+} from "./format.ts";
+import {
+	createPlaces,
+	type PackedMatrix,
+	type PlacedVector,
+	type Places,
+	ROWS_PER_TILE,
+	type RopeTable,
+} from "./places.ts";
+import { CONTROL_BYTES, NUM_STEPS, type Plan } from "./plan.ts";
+import {
+	paddedHead,
+	samplerScratchOf,
+	stagingRowOf,
+	threadScratchOf,
+} from "./scratch.ts";
+import { stepBytesOf } from "./step.ts";
+import { makeTasks } from "./tasks.ts";
+
+export interface Layout {
+	readonly plan: Plan;
+	readonly matrices: readonly PackedMatrix[];
+	readonly vectors: ReadonlyMap<string, PlacedVector>;
+	readonly ropeTables: readonly RopeTable[];
+	/** Where steps are written, in turn. */
+	readonly steps: readonly number[];
+	/** Where rows of weights stand while they are packed. */
+	readonly staging: number;
+	readonly numBlocks: number;
+	readonly weightBytes: number;
+	readonly kvCacheBytes: number;
+	/** Bytes of memory all this takes. */
+	readonly memoryBytes: number;
+}
+
+export interface LayoutOptions {
+	readonly limits: Limits;
+	readonly cacheType: TensorDtype;
+	readonly numThreads: number;
+	/** Not asked of a mixture's router, which stays in f32. */
+	readonly formatOf: (weight: Weight, op: Op) => WeightFormat;
+}
+
+export const WASM_MEMORY_BYTES = 2 ** 32;
+export const PAGE_BYTES = 65_536;
+/** Constants of the kernels lie below. */
+const FIRST_ADDRESS = 2 ** 16;
+/** What the cache takes where nobody says: enough for some long conversations, little enough for any machine. */
+const DEFAULT_KV_CACHE_BYTES = 2 ** 30;
+export const STAGING_BYTES = 8 * 2 ** 20;
+
+/** @throws out_of_memory where weights and one block of cache do not fit wasm32 */
+export function layOut(program: Program, options: LayoutOptions): Layout {
+	const { limits, numThreads, cacheType } = options;
+	const arena = createArena(FIRST_ADDRESS);
+	const control = arena.take(CONTROL_BYTES);
+	const places = createPlaces(arena, limits, options.formatOf);
+	// Weights first: they are what the file brings, and what does not fit is said in their terms.
+	for (const op of program.ops) placeWeights(op, places);
+	const weightBytes = arena.end - FIRST_ADDRESS;
+
+	const elementBytes = cacheType === "f32" ? 4 : 2;
+	const blockBytes = program.kvLayers.map(
+		({ numKvHeads, headDim }) =>
+			2 * numKvHeads * limits.blockSize * paddedHead(headDim) * elementBytes,
+	);
+	const { tasks, cacheTasks } = makeTasks(
+		program,
+		places,
+		arena,
+		limits,
+		blockBytes,
+	);
+	const matrices = [...places.matrices.values()];
+	const groups = arena.take(groupsBytes(program, limits, matrices));
+	const samplerScratchBytes = samplerScratchOf(program.vocabSize);
+	const samplerScratch = arena.take(numThreads * samplerScratchBytes);
+	const threadScratchBytes = threadScratchOf(program, matrices);
+	const threadScratch = arena.take(numThreads * threadScratchBytes);
+	const stepBytes = stepBytesOf(limits, program.vocabSize);
+	const steps = Array.from({ length: NUM_STEPS }, () => arena.take(stepBytes));
+	const staging = arena.take(STAGING_BYTES + stagingRowOf(matrices));
+
+	const bytesPerBlock = blockBytes.reduce((sum, bytes) => sum + bytes, 0);
+	const numBlocks = blocksThatFit(
+		limits,
+		bytesPerBlock,
+		arena.end,
+		weightBytes,
+	);
+	const layerStart = program.kvLayers.map((_, layer) =>
+		arena.take(numBlocks * blockBytes[layer]),
+	);
+	for (const { task, layer } of cacheTasks) task.cache = layerStart[layer];
+
+	return {
+		plan: {
+			tasks,
+			cacheType: FORMATS[cacheType].id,
+			cacheElementBytes: elementBytes,
+			blockSize: limits.blockSize,
+			numThreads,
+			control,
+			groups,
+			threadScratch,
+			threadScratchBytes,
+			samplerScratch,
+			samplerScratchBytes,
+		},
+		matrices,
+		vectors: places.vectors,
+		ropeTables: [...places.ropes.values()],
+		steps,
+		staging,
+		numBlocks,
+		weightBytes,
+		kvCacheBytes: numBlocks * bytesPerBlock,
+		memoryBytes: arena.end,
+	};
+}
+
+/** Every weight and norm the op names. */
+function placeWeights(op: Op, places: Places): void {
+	for (const value of Object.values(op)) {
+		if (value === null || typeof value !== "object") continue;
+		if ("eps" in value) places.vector(value.weight);
+		else if (!("parts" in value)) continue;
+		else if (value.shape.length === 1) places.vector(value);
+		else places.matrix(value, op);
+	}
+}
+
+/** Room for the prepared rows of any linear. */
+function groupsBytes(
+	program: Program,
+	limits: Limits,
+	matrices: readonly PackedMatrix[],
+): number {
+	const rows = Math.max(limits.maxNumBatchedTokens, ROWS_PER_TILE);
+	const expertGroups = expertGroupsOf(program, limits);
+	const bytes = matrices.map(({ format, columns, numExperts }) => {
+		const groups = Math.ceil(rows / GROUP_ROWS);
+		const most = numExperts > 1 ? Math.max(groups, expertGroups) : groups;
+		return most * groupBytes(format, columns);
+	});
+	return Math.max(0, ...bytes);
+}
+
+function blocksThatFit(
+	limits: Limits,
+	bytesPerBlock: number,
+	taken: number,
+	weightBytes: number,
+): number {
+	const room = WASM_MEMORY_BYTES - PAGE_BYTES - taken;
+	const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+	if (room < bytesPerBlock)
+		throw new NanoVllmError(
+			"out_of_memory",
+			`the weights take ${mib(weightBytes)} and the step's buffers ${mib(taken - weightBytes)}: they do not fit the 4096 MiB of a WebAssembly memory. Load with quantization "q8_0" or "q4_0", or a smaller maxNumBatchedTokens.`,
+		);
+	const wanted = limits.kvCacheBytes ?? DEFAULT_KV_CACHE_BYTES;
+	if (wanted < bytesPerBlock)
+		throw new NanoVllmError(
+			"out_of_memory",
+			`kvCacheMemoryBytes is ${wanted}, one block of ${limits.blockSize} tokens takes ${bytesPerBlock}. Give at least that, better a thousand times as much.`,
+		);
+	if (limits.kvCacheBytes !== null && wanted > room)
+		throw new NanoVllmError(
+			"out_of_memory",
+			`kvCacheMemoryBytes is ${wanted}; beside the weights a WebAssembly memory has room for ${room}. Lower it to that, or load with quantization "q8_0" or "q4_0".`,
+		);
+	const useful =
+		limits.maxNumSeqs * Math.ceil(limits.maxModelLen / limits.blockSize);
+	return Math.min(useful, Math.floor(Math.min(wanted, room) / bytesPerBlock));
+}
