@@ -9,6 +9,8 @@ export interface EngineConfig {
 	/** Quantize weights while loading; null keeps them as stored. */
 	quantization: "q8_0" | "q4_0" | null;
 	loadFormat: "auto" | "safetensors" | "gguf" | "dummy";
+	/** Branch, tag or commit of a model on the hub; null: the default branch, main. */
+	revision: string | null;
 	/** Longest prompt + output, in tokens; null: the model's own limit, or what the cache holds if that is less. */
 	maxModelLen: number | null;
 	/** Sequences running at once. */
@@ -45,6 +47,7 @@ export const ENGINE_DEFAULTS: Readonly<EngineConfig> = {
 	dtype: "auto",
 	quantization: null,
 	loadFormat: "auto",
+	revision: null,
 	maxModelLen: null,
 	maxNumSeqs: 256,
 	maxNumBatchedTokens: null,
@@ -198,6 +201,10 @@ const ENGINE_RULES: Record<keyof EngineConfig, Rule> = {
 	dtype: oneOf("auto", "f32", "f16", "bf16"),
 	quantization: oneOf(null, "q8_0", "q4_0"),
 	loadFormat: oneOf("auto", "safetensors", "gguf", "dummy"),
+	revision: nullOr({
+		wanted: "a branch, tag or commit",
+		holds: (v) => typeof v === "string" && /^[^\s:]+$/.test(v),
+	}),
 	maxModelLen: nullOr(integer(2, 2 ** 30)),
 	maxNumSeqs: integer(1, 65_536),
 	maxNumBatchedTokens: nullOr(integer(1, 2 ** 20)),

@@ -5,7 +5,9 @@ export type ErrorCode =
 	| "invalid_sampling_params"
 	| "invalid_prompt" // empty, wrong type, token id out of range
 	| "prompt_too_long"
-	| "model_not_found" // no such directory or file
+	| "model_not_found" // no such directory or file, no such model, revision or file on the hub
+	| "access_denied" // the hub wants a token, or its owner's terms accepted
+	| "download_failed" // network, server, disk or checksum
 	| "unsupported_model" // architecture, rope kind, quantization we do not run
 	| "invalid_model_config" // config.json broken or contradictory
 	| "invalid_tokenizer" // tokenizer files or chat template broken

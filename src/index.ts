@@ -22,6 +22,7 @@ export {
 	type LoadOptions,
 	type RequestOptions,
 } from "./llm.ts";
+export type { LoadProgress } from "./load.ts";
 export type { ModelConfig } from "./models/config.ts";
 export type { Prompt } from "./prompt.ts";
 export type { ChatMessage } from "./tokenizer/chat-template.ts";

@@ -117,8 +117,9 @@ export class LLM {
 	}
 
 	/**
-	 * @param model a directory with config.json and *.safetensors, an http(s) URL of one, or files in memory
-	 * @throws invalid_option, model_not_found, unsupported_model, invalid_weights, out_of_memory and others; see ErrorCode
+	 * @param model a directory with config.json and *.safetensors, a *.gguf (any part of a split one), an http(s) URL of either, a model of the
+	 * Hugging Face hub ("org/name", "org/name@revision", "org/name:Q4_K_M"), or files in memory
+	 * @throws invalid_option, model_not_found, access_denied, download_failed, unsupported_model, invalid_weights, out_of_memory and others; see ErrorCode
 	 */
 	static async load(
 		model: string | ModelFiles,

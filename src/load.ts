@@ -7,8 +7,9 @@ import {
 	weightsOf,
 } from "./backends/program.ts";
 import { checkWeights } from "./backends/read-weight.ts";
-import { type EngineConfig, show } from "./config.ts";
+import type { EngineConfig } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
+import { findModel, readJson } from "./find-model.ts";
 import { buildProgram } from "./models/architectures.ts";
 import { type ModelConfig, parseModelConfig } from "./models/config.ts";
 import {
@@ -24,11 +25,16 @@ import {
 } from "./tokenizer/chat-template.ts";
 import { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { dummyWeights } from "./weights/dummy.ts";
-import { httpFiles } from "./weights/http.ts";
+import type { GgufModel } from "./weights/gguf.ts";
+import { ggufProgram } from "./weights/gguf-program.ts";
+import { prequantizedWeights } from "./weights/prequantized.ts";
+import { findQuantizationConfig } from "./weights/quantization-config.ts";
 import { openSafetensors } from "./weights/safetensors.ts";
 import type { ModelFiles } from "./weights/source.ts";
 
 export interface LoadProgress {
+	/** A model of the hub is downloaded first, where it is not yet here; then its weights are put on the device. */
+	readonly stage: "download" | "load";
 	readonly loadedBytes: number;
 	readonly totalBytes: number;
 }
@@ -69,19 +75,39 @@ export async function loadModel(
 	platform: Platform,
 	context: LoadContext,
 ): Promise<LoadedModel> {
-	const files = await findFiles(model, platform);
-	const modelConfig = parseModelConfig(await readJson(files, "config.json"));
+	const { files, gguf } = await findModel(model, config, platform, {
+		signal: context.signal,
+		onDownload: (loadedBytes, totalBytes) =>
+			context.onProgress?.({ stage: "download", loadedBytes, totalBytes }),
+	});
+	try {
+		return await loadFrom(files, gguf, config, platform, context);
+	} finally {
+		await gguf?.close();
+	}
+}
+
+async function loadFrom(
+	files: ModelFiles,
+	gguf: GgufModel | null,
+	config: EngineConfig,
+	platform: Platform,
+	context: LoadContext,
+): Promise<LoadedModel> {
+	const json = gguf ? gguf.config : await readJson(files, "config.json");
+	const modelConfig = parseModelConfig(json);
 	const generation = parseGenerationConfig(
-		await readJson(files, "generation_config.json", false),
+		gguf ? null : await readJson(files, "generation_config.json", false),
 	);
-	const program = buildProgram(
+	const asCheckpoint = buildProgram(
 		modelConfig,
 		config.maxModelLen ?? modelConfig.maxPositionEmbeddings,
 	);
-	const text = config.skipTokenizerInit ? null : await loadText(files);
+	const program = gguf ? ggufProgram(asCheckpoint) : asCheckpoint;
+	const text = config.skipTokenizerInit ? null : await loadText(files, gguf);
 	const backend = await openBackend(config, platform);
 	const wanted = limitsOf(config, modelConfig, backend.name);
-	const weights = await openWeights(files, program, config);
+	const weights = await openWeights(files, gguf, json, program, config);
 	let executable: Executable;
 	try {
 		await checkWeights(weights, weightsOf(program));
@@ -90,7 +116,7 @@ export async function loadModel(
 			kvCacheDtype: config.kvCacheDtype,
 			signal: context.signal,
 			onProgress: (loadedBytes, totalBytes) =>
-				context.onProgress?.({ loadedBytes, totalBytes }),
+				context.onProgress?.({ stage: "load", loadedBytes, totalBytes }),
 		});
 	} finally {
 		await weights.close();
@@ -98,7 +124,7 @@ export async function loadModel(
 	try {
 		const maxModelLen = fitModelLen(config, wanted.maxModelLen, executable);
 		return {
-			name: files.label,
+			name: gguf ? `${files.label}/${gguf.name}` : files.label,
 			device: backend.name,
 			modelConfig,
 			generation,
@@ -114,53 +140,14 @@ export async function loadModel(
 	}
 }
 
-async function findFiles(
-	model: string | ModelFiles,
-	platform: Platform,
-): Promise<ModelFiles> {
-	if (typeof model !== "string") {
-		if (typeof model?.readText === "function") return model;
-		throw new NanoVllmError(
-			"model_not_found",
-			`a model is a directory, a URL or ModelFiles, got ${show(model)}.`,
-		);
-	}
-	if (/^https?:\/\//.test(model)) return httpFiles(model, fetch);
-	if (model.endsWith(".gguf"))
-		throw new NanoVllmError(
-			"unsupported_model",
-			`${model}: GGUF files are not supported yet. Give a directory with config.json and *.safetensors.`,
-		);
-	return platform.localFiles(model);
-}
-
-async function readJson(
+async function loadText(
 	files: ModelFiles,
-	path: string,
-	required = true,
-): Promise<unknown> {
-	const text = await files.readText(path);
-	if (text === null) {
-		if (!required) return null;
-		throw new NanoVllmError(
-			"model_not_found",
-			`${files.label} has no ${path}. A model is a directory with config.json, tokenizer.json and *.safetensors.`,
-		);
+	gguf: GgufModel | null,
+): Promise<TextTools> {
+	if (gguf) {
+		const { tokenizerJson, tokenizerConfig } = gguf.tokenizer();
+		return textTools(tokenizerJson, tokenizerConfig, null);
 	}
-	try {
-		return JSON.parse(text);
-	} catch (cause) {
-		throw new NanoVllmError(
-			path.startsWith("tokenizer")
-				? "invalid_tokenizer"
-				: "invalid_model_config",
-			`${files.label}/${path} is not JSON: ${(cause as Error).message}. Download it again.`,
-			{ cause },
-		);
-	}
-}
-
-async function loadText(files: ModelFiles): Promise<TextTools> {
 	if (!(await files.list()).includes("tokenizer.json"))
 		throw new NanoVllmError(
 			"invalid_tokenizer",
@@ -171,6 +158,14 @@ async function loadText(files: ModelFiles): Promise<TextTools> {
 		readJson(files, "tokenizer_config.json", false),
 		files.readText("chat_template.jinja"),
 	]);
+	return textTools(json, config, jinja);
+}
+
+function textTools(
+	json: unknown,
+	config: unknown,
+	jinja: string | null,
+): TextTools {
 	const tokenizer = createTokenizer(json, config ?? undefined);
 	const source = findChatTemplate(config, jinja);
 	const chatTemplate =
@@ -212,7 +207,13 @@ async function openBackend(
 			const gpu = await requireGpu(platform);
 			const { quantization, dtype } = config;
 			const polls = platform.name === "node";
-			return module.createWebgpuBackend({ gpu, quantization, dtype, polls });
+			const yieldToEventLoop = polls ? platform.yieldToEventLoop : null;
+			return module.createWebgpuBackend({
+				gpu,
+				quantization,
+				dtype,
+				yieldToEventLoop,
+			});
 		}
 		default:
 			return config.device satisfies never;
@@ -327,6 +328,8 @@ function fitModelLen(
 
 async function openWeights(
 	files: ModelFiles,
+	gguf: GgufModel | null,
+	json: unknown,
 	program: Program,
 	config: EngineConfig,
 ): Promise<WeightSource> {
@@ -337,16 +340,22 @@ async function openWeights(
 				dtype: config.dtype === "auto" ? "bf16" : config.dtype,
 			});
 		case "auto":
-		case "safetensors":
-			return openSafetensors(files);
 		case "gguf":
-			throw new NanoVllmError(
-				"unsupported_model",
-				'loadFormat "gguf" is not supported yet. Use safetensors.',
-			);
+		case "safetensors":
+			return gguf?.weights ?? openCheckpoint(files, json);
 		default:
 			return config.loadFormat satisfies never;
 	}
+}
+
+/** Safetensors, dequantized while they are read where config.json says they are quantized. */
+async function openCheckpoint(
+	files: ModelFiles,
+	json: unknown,
+): Promise<WeightSource> {
+	const quantization = findQuantizationConfig(json);
+	const source = await openSafetensors(files);
+	return quantization ? prequantizedWeights(source, quantization) : source;
 }
 
 function countParameters(program: Program): number {

@@ -65,7 +65,7 @@ for (const mode of ["steps", "dispatches"] as const) {
 		gpu,
 		quantization: (values.quantization ?? null) as "q8_0" | "q4_0" | null,
 		dtype: "auto",
-		polls: true,
+		yieldToEventLoop: platform.yieldToEventLoop,
 		timing,
 	}).compile(program, dummyWeights(tensors, { seed: 0, dtype: "bf16" }), {
 		limits,

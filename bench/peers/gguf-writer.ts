@@ -1,6 +1,6 @@
 /**
- * Writes a GGUF file (version 3): header and tensor list first, tensor data after, in whatever pieces it comes.
- * Knows no model. After the specification in ggml's docs/gguf.md.
+ * Writes a GGUF file: header and tensor list first, tensor data after, in whatever pieces it comes. Knows no model, and shares no code
+ * with the reader in src/, whose tests use it too. After the specification in ggml's docs/gguf.md.
  */
 import { open } from "node:fs/promises";
 
@@ -9,8 +9,20 @@ export const GGML_TYPES = {
 	f32: { id: 0, blockLength: 1, blockBytes: 4 },
 	f16: { id: 1, blockLength: 1, blockBytes: 2 },
 	q4_0: { id: 2, blockLength: 32, blockBytes: 18 },
+	q4_1: { id: 3, blockLength: 32, blockBytes: 20 },
+	q5_0: { id: 6, blockLength: 32, blockBytes: 22 },
+	q5_1: { id: 7, blockLength: 32, blockBytes: 24 },
 	q8_0: { id: 8, blockLength: 32, blockBytes: 34 },
+	q2_k: { id: 10, blockLength: 256, blockBytes: 84 },
+	q3_k: { id: 11, blockLength: 256, blockBytes: 110 },
+	q4_k: { id: 12, blockLength: 256, blockBytes: 144 },
+	q5_k: { id: 13, blockLength: 256, blockBytes: 176 },
+	q6_k: { id: 14, blockLength: 256, blockBytes: 210 },
+	iq2_xxs: { id: 16, blockLength: 256, blockBytes: 66 },
+	iq4_nl: { id: 20, blockLength: 32, blockBytes: 18 },
+	iq4_xs: { id: 23, blockLength: 256, blockBytes: 136 },
 	bf16: { id: 30, blockLength: 1, blockBytes: 2 },
+	mxfp4: { id: 39, blockLength: 32, blockBytes: 17 },
 } as const;
 
 export type GgmlType = keyof typeof GGML_TYPES;
@@ -30,7 +42,17 @@ export type GgufValue =
 	| { readonly bool: boolean }
 	| { readonly string: string }
 	| { readonly strings: readonly string[] }
-	| { readonly i32s: Int32Array };
+	| { readonly i32s: Int32Array }
+	| { readonly f32s: Float32Array }
+	/** Any other: the number of its type and its bytes. */
+	| { readonly type: number; readonly bytes: Uint8Array };
+
+export interface GgufOptions {
+	/** @default 3 */
+	readonly version?: number;
+	/** Also to be said in metadata general.alignment where it is not 32, the default. */
+	readonly alignment?: number;
+}
 
 const ALIGNMENT = 32;
 const VALUE_TYPES = {
@@ -68,13 +90,30 @@ export async function writeGgufFile(
 	}
 }
 
+/** The whole file in memory. */
+export function ggufBytes(
+	metadata: ReadonlyMap<string, GgufValue>,
+	tensors: readonly GgufTensor[],
+	options: GgufOptions = {},
+): Uint8Array<ArrayBuffer> {
+	const pieces = [header(metadata, tensors, options)];
+	for (const tensor of tensors) {
+		const numBytes = tensorBytes(tensor);
+		pieces.push(...tensor.data(numBytes));
+		const padding = aligned(numBytes, options.alignment) - numBytes;
+		pieces.push(new Uint8Array(padding));
+	}
+	return new Uint8Array(Buffer.concat(pieces));
+}
+
 function header(
 	metadata: ReadonlyMap<string, GgufValue>,
 	tensors: readonly GgufTensor[],
+	{ version = 3, alignment = ALIGNMENT }: GgufOptions = {},
 ): Uint8Array {
 	const out = createBytes();
 	out.text("GGUF");
-	out.u32(3);
+	out.u32(version);
 	out.u64(tensors.length);
 	out.u64(metadata.size);
 	for (const [key, value] of metadata) {
@@ -88,9 +127,9 @@ function header(
 		for (const size of tensor.shape.toReversed()) out.u64(size);
 		out.u32(GGML_TYPES[tensor.type].id);
 		out.u64(offset);
-		offset += aligned(tensorBytes(tensor));
+		offset += aligned(tensorBytes(tensor), alignment);
 	}
-	return out.finish();
+	return out.finish(alignment);
 }
 
 function writeValue(out: Bytes, value: GgufValue): void {
@@ -111,12 +150,15 @@ function writeValue(out: Bytes, value: GgufValue): void {
 		out.u32(VALUE_TYPES.string);
 		out.u64(value.strings.length);
 		for (const text of value.strings) out.string(text);
+	} else if ("type" in value) {
+		out.u32(value.type);
+		out.raw(value.bytes);
 	} else {
-		const { buffer, byteOffset, byteLength } = value.i32s;
+		const list = "i32s" in value ? value.i32s : value.f32s;
 		out.u32(VALUE_TYPES.array);
-		out.u32(VALUE_TYPES.i32);
-		out.u64(value.i32s.length);
-		out.raw(new Uint8Array(buffer, byteOffset, byteLength));
+		out.u32("i32s" in value ? VALUE_TYPES.i32 : VALUE_TYPES.f32);
+		out.u64(list.length);
+		out.raw(new Uint8Array(list.buffer, list.byteOffset, list.byteLength));
 	}
 }
 
@@ -161,13 +203,13 @@ function createBytes() {
 			u64(encoded.length);
 			raw(encoded);
 		},
-		finish() {
-			grow(aligned(length) - length);
+		finish(alignment: number) {
+			grow(aligned(length, alignment) - length);
 			return bytes.subarray(0, length);
 		},
 	};
 }
 
-function aligned(bytes: number): number {
-	return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+function aligned(bytes: number, alignment = ALIGNMENT): number {
+	return Math.ceil(bytes / alignment) * alignment;
 }

@@ -88,9 +88,11 @@ function metadataOf(
 /** As many tokens as the model has, made up but for the 256 bytes: nothing here is ever turned into text. */
 function vocabularyOf(config: ModelConfig): [string, GgufValue][] {
 	const bytes = byteTokens();
+	// Behind the bytes what the one merge makes: a merge may only name tokens.
+	const first = [...bytes, `${bytes[0]}${bytes[1]}`];
 	const tokens = Array.from(
 		{ length: config.vocabSize },
-		(_, id) => bytes[id] ?? `token${id}`,
+		(_, id) => first[id] ?? `token${id}`,
 	);
 	const eos = config.eosTokenIds[0] ?? config.vocabSize - 1;
 	const types = new Int32Array(config.vocabSize).fill(NORMAL_TOKEN);

@@ -4,17 +4,38 @@
  */
 import type { Program } from "./program.ts";
 
+/** Number types whose elements stand one by one. */
 export type TensorDtype = "f32" | "f16" | "bf16";
 
-export interface TensorInfo {
+/** ggml's block types: 32 or 256 neighbours of a row share their scales. weights/ggml-blocks.ts defines each. */
+export type BlockDtype =
+	| "q4_0"
+	| "q4_1"
+	| "q5_0"
+	| "q5_1"
+	| "q8_0"
+	| "q2_k"
+	| "q3_k"
+	| "q4_k"
+	| "q5_k"
+	| "q6_k"
+	| "iq4_nl"
+	| "iq4_xs"
+	| "mxfp4";
+
+/** What a checkpoint may store a tensor in. */
+export type StoredDtype = TensorDtype | BlockDtype;
+
+export interface TensorInfo<D extends StoredDtype = StoredDtype> {
 	readonly name: string;
-	readonly dtype: TensorDtype;
+	readonly dtype: D;
+	/** In elements. A row of a block type is whole blocks. */
 	readonly shape: readonly number[];
 }
 
 /** Where a backend reads weights from while it compiles. Tensors are row-major, little-endian; rows are slices of the first dimension. */
-export interface WeightSource {
-	readonly tensors: ReadonlyMap<string, TensorInfo>;
+export interface WeightSource<D extends StoredDtype = StoredDtype> {
+	readonly tensors: ReadonlyMap<string, TensorInfo<D>>;
 	/** Raw bytes of rows [rowStart, rowEnd) of tensor `name`; the caller may keep the array. */
 	read(
 		name: string,

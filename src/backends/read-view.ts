@@ -1,6 +1,9 @@
 /** Gathers the rows of a matrix that lies inside a larger tensor: one expert of a stack, every second row, columns in place of rows. */
+
+import { assert } from "../errors.ts";
 import { bytesPerElement } from "../weights/convert.ts";
-import type { TensorDtype, WeightSource } from "./backend.ts";
+import { isBlockDtype, storedBytes } from "../weights/ggml-blocks.ts";
+import type { StoredDtype, WeightSource } from "./backend.ts";
 import type { TensorView } from "./program.ts";
 
 /** Bytes of rows [start, end) of the part, row-major. */
@@ -65,18 +68,47 @@ export function viewReader(
 	};
 }
 
+interface RowRange {
+	readonly first: number;
+	readonly step: number;
+	readonly numRows: number;
+}
+
 /** Rows first, first + step, … of a slab. */
 function gather(
-	{ bytes, rowStride, columnStride }: Slab,
-	rows: {
-		readonly first: number;
-		readonly step: number;
-		readonly numRows: number;
-	},
+	slab: Slab,
+	rows: RowRange,
 	columns: number,
-	dtype: TensorDtype,
+	dtype: StoredDtype,
 ): Uint8Array {
-	const size = bytesPerElement[dtype];
+	if (slab.columnStride === 1)
+		return gatherRuns(slab.bytes, rows, columns, dtype);
+	assert(!isBlockDtype(dtype), "a tensor in blocks is never stored transposed");
+	return gatherElements(slab, rows, columns, bytesPerElement[dtype]);
+}
+
+/** Rows that lie in one piece each, of any type. */
+function gatherRuns(
+	bytes: Uint8Array,
+	{ first, step, numRows }: RowRange,
+	columns: number,
+	dtype: StoredDtype,
+): Uint8Array {
+	const size = storedBytes(dtype, columns);
+	const to = new Uint8Array(numRows * size);
+	for (let row = 0; row < numRows; row++) {
+		const from = (first + row * step) * size;
+		to.set(bytes.subarray(from, from + size), row * size);
+	}
+	return to;
+}
+
+function gatherElements(
+	{ bytes, rowStride, columnStride }: Slab,
+	{ first, step, numRows }: RowRange,
+	columns: number,
+	size: number,
+): Uint8Array {
 	const ArrayOf = size === 4 ? Uint32Array : Uint16Array;
 	const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
 	const { buffer, byteOffset, byteLength } = aligned;
@@ -85,13 +117,9 @@ function gather(
 		byteOffset,
 		byteLength / size,
 	);
-	const to = new ArrayOf(rows.numRows * columns);
-	for (let row = 0; row < rows.numRows; row++) {
-		const start = (rows.first + row * rows.step) * rowStride;
-		if (columnStride === 1) {
-			to.set(from.subarray(start, start + columns), row * columns);
-			continue;
-		}
+	const to = new ArrayOf(numRows * columns);
+	for (let row = 0; row < numRows; row++) {
+		const start = (first + row * step) * rowStride;
 		for (let c = 0; c < columns; c++)
 			to[row * columns + c] = from[start + c * columnStride];
 	}

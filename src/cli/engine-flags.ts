@@ -27,6 +27,10 @@ export const ENGINE_FLAGS: Readonly<Record<keyof EngineConfig, Flag>> = {
 		about: "dummy: seeded random weights, config.json is enough",
 		choices: ["auto", "safetensors", "gguf", "dummy"],
 	},
+	revision: {
+		about: "branch, tag or commit of a model on the hub (default: main)",
+		value: "name",
+	},
 	maxModelLen: count("longest prompt + output, e.g. 4096, 4K, 25.6k"),
 	maxNumSeqs: count("sequences running at once"),
 	maxNumBatchedTokens: count("tokens of one step"),

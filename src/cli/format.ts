@@ -26,6 +26,10 @@ export function short(value: number): string {
 export const plural = (value: number, noun: string): string =>
 	`${grouped(value)} ${noun}${value === 1 ? "" : "s"}`;
 
+/** Bytes, as disks and networks count them: 1503300328 → "1.5 GB" */
+export const size = (bytes: number): string =>
+	`${short(bytes).replace(/([KMBT]?)$/, (unit) => ` ${unit.replace("B", "G").replace("K", "k")}B`)}`;
+
 export const megabytes = (bytes: number): string =>
 	`${grouped(bytes / 2 ** 20)} MiB`;
 

@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import type { EngineConfig } from "../config.ts";
 import { NanoVllmError } from "../errors.ts";
-import { LLM } from "../index.ts";
-import { plural, short } from "./format.ts";
+import { LLM, type LoadProgress } from "../index.ts";
+import { plural, short, size } from "./format.ts";
 import { createStatusLine } from "./terminal.ts";
 
 /** The package's folder, from src/cli/ as from dist/cli/. */
@@ -19,7 +19,7 @@ export const packageVersion = (): string =>
 export const addModelFlag = (command: Command): Command =>
 	command.option(
 		"-m, --model <path>",
-		"directory or URL with config.json, tokenizer.json and *.safetensors (default: the bundled demo-model)",
+		"directory or URL with config.json, tokenizer.json and *.safetensors, a *.gguf, or ORG/NAME[@REVISION] on the Hugging Face hub (default: the bundled demo-model)",
 	);
 
 /** A model may be named by place or by --model, not by both. @throws invalid_option */
@@ -45,13 +45,27 @@ export async function openModel(
 		return await LLM.load(model, {
 			...options,
 			signal,
-			onProgress: ({ loadedBytes, totalBytes }) => {
-				const percent = Math.floor((100 * loadedBytes) / totalBytes);
-				status.show(`loading ${basename(model)} ${percent}%`);
-			},
+			onProgress: (progress) => status.show(progressLine(model, progress)),
 		});
 	} finally {
 		status.clear();
+	}
+}
+
+/** "downloading Qwen3-0.6B 42% of 1.5 GB" */
+export function progressLine(
+	model: string,
+	{ stage, loadedBytes, totalBytes }: LoadProgress,
+): string {
+	const percent = Math.floor((100 * loadedBytes) / (totalBytes || 1));
+	const name = basename(model);
+	switch (stage) {
+		case "download":
+			return `downloading ${name} ${percent}% of ${size(totalBytes)}`;
+		case "load":
+			return `loading ${name} ${percent}%`;
+		default:
+			return stage satisfies never;
 	}
 }
 

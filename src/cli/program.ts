@@ -4,14 +4,17 @@ import { addBenchKernels } from "./bench-kernels.ts";
 import { addBenchLatency } from "./bench-latency.ts";
 import { addBenchThroughput } from "./bench-throughput.ts";
 import { addChat } from "./chat.ts";
+import { addDownload } from "./download.ts";
 import { addGenerate } from "./generate.ts";
+import { addInspect } from "./inspect.ts";
 import { packageVersion } from "./model.ts";
 
 const EXAMPLES = `
 Examples:
   nano-vllm generate --demo
   nano-vllm generate "Once upon a time" --max-tokens 100
-  nano-vllm chat
+  nano-vllm chat Qwen/Qwen3-0.6B
+  nano-vllm inspect Qwen/Qwen3-0.6B
   nano-vllm bench throughput --num-prompts 64 --input-len 100:1024
 
 nano-vllm COMMAND --help tells the flags of a command.
@@ -27,6 +30,8 @@ export function createProgram(): Command {
 		.addHelpText("after", EXAMPLES);
 	addGenerate(program);
 	addChat(program);
+	addDownload(program);
+	addInspect(program);
 	const bench = program
 		.command("bench")
 		.description(

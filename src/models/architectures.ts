@@ -1,7 +1,8 @@
 /** The table of model families: config.json's architecture → the file that writes its program. */
 import type { Program } from "../backends/program.ts";
-import { NanoVllmError } from "../errors.ts";
+import { show } from "../config.ts";
 import type { ModelConfig } from "./config.ts";
+import { unsupported } from "./fields.ts";
 import { gemma2, gemma3, gemma3Text } from "./gemma.ts";
 import { gptOss } from "./gpt-oss.ts";
 import { granite } from "./granite.ts";
@@ -34,15 +35,19 @@ const ARCHITECTURES: Readonly<Record<string, Family>> = {
 	SmolLM3ForCausalLM: smollm3,
 };
 
+/** Before anything else of a config is read: another family's may have none of the fields. @throws unsupported_model */
+export function checkArchitecture(name: string): void {
+	if (Object.hasOwn(ARCHITECTURES, name)) return;
+	throw unsupported(
+		`config.json: architecture ${show(name)} is not supported. Supported: ${Object.keys(ARCHITECTURES).join(", ")}.`,
+	);
+}
+
 /** maxModelLen: tokens of the longest text that will be served; some rotary embeddings depend on it. @throws unsupported_model */
 export function buildProgram(
 	config: ModelConfig,
 	maxModelLen = config.maxPositionEmbeddings,
 ): Program {
-	if (!Object.hasOwn(ARCHITECTURES, config.architecture))
-		throw new NanoVllmError(
-			"unsupported_model",
-			`config.json: architecture ${JSON.stringify(config.architecture)} is not supported. Supported: ${Object.keys(ARCHITECTURES).join(", ")}.`,
-		);
+	checkArchitecture(config.architecture);
 	return ARCHITECTURES[config.architecture](config, maxModelLen);
 }

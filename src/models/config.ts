@@ -1,6 +1,7 @@
 /** HF config.json → ModelConfig: the numbers a model family needs, checked. Knows transformers 4's and 5's spellings, no file system. */
 import type { ActivationFunction } from "../backends/program.ts";
 import { show } from "../config.ts";
+import { checkArchitecture } from "./architectures.ts";
 import { CONFIG_DEFAULTS } from "./defaults.ts";
 import { type ExpertsConfig, parseExperts } from "./experts-config.ts";
 import {
@@ -62,7 +63,7 @@ export function parseModelConfig(file: unknown): ModelConfig {
 	if (!isObject(file))
 		throw invalid(`config.json must hold an object, got ${show(file)}.`);
 	const architecture = architectureOf(file);
-	refuseQuantized(file);
+	checkArchitecture(architecture);
 	const json = textConfig(file, architecture);
 	if (flag(json, "use_bidirectional_attention", false))
 		throw unsupported(
@@ -107,14 +108,6 @@ function architectureOf({ architectures }: Json): string {
 	if (typeof name === "string") return name;
 	throw invalid(
 		`config.json: "architectures" must name one, like ["Qwen3ForCausalLM"], got ${show(architectures)}.`,
-	);
-}
-
-function refuseQuantized({ quantization_config }: Json): void {
-	if ((quantization_config ?? null) === null) return;
-	const method = (quantization_config as Json).quant_method;
-	throw unsupported(
-		`config.json has a quantization_config (${show(method)}): pre-quantized checkpoints are not supported. Use the bf16 or f16 checkpoint.`,
 	);
 }
 

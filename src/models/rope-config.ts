@@ -93,7 +93,7 @@ export function parseRopes(
 	return { rope, slidingRope };
 }
 
-/** What transformers 4 has beside the parameters, they have a say over. */
+/** What may stand beside the parameters; they have a say over it, but for the first length (Phi-3), which has one over them. */
 function merged(json: Json, parameters: Json): Json {
 	const {
 		rope_theta,
@@ -103,8 +103,8 @@ function merged(json: Json, parameters: Json): Json {
 	return {
 		rope_theta,
 		partial_rotary_factor,
-		original_max_position_embeddings,
 		...dropAbsent(parameters),
+		...dropAbsent({ original_max_position_embeddings }),
 	};
 }
 

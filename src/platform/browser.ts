@@ -12,6 +12,9 @@ export const platform: Platform = {
 		);
 	},
 	isDirectory: async () => false,
+	environment: {},
+	files: null,
+	memory: () => null,
 	yieldToEventLoop,
 	peakRssBytes: () => undefined,
 	spawnWorker,

@@ -1,6 +1,6 @@
 /** The platform of Node and its kin (Bun, Deno). The only file that names node: modules. Knows nothing of what files mean. */
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
@@ -18,7 +18,13 @@ import {
 	type RandomAccessFile,
 	throwIfAborted,
 } from "../weights/source.ts";
-import type { Platform, WorkerHandle, WorkerModule } from "./platform.ts";
+import { nodeFiles } from "./node-files.ts";
+import type {
+	MachineMemory,
+	Platform,
+	WorkerHandle,
+	WorkerModule,
+} from "./platform.ts";
 
 /** One read(2) moves at most 2 GiB - 4 KiB on Linux, and Node refuses more than 2 GiB - 1. */
 const maxReadBytes = 1024 * 1024 * 1024;
@@ -28,6 +34,9 @@ export const platform: Platform = {
 	hardwareConcurrency: availableParallelism(),
 	localFiles,
 	isDirectory,
+	environment: process.env,
+	files: nodeFiles,
+	memory,
 	yieldToEventLoop: () => new Promise((done) => setImmediate(done)),
 	peakRssBytes: () => process.resourceUsage().maxRSS * 1024,
 	spawnWorker,
@@ -157,6 +166,16 @@ function shrunk(name: string, size: number, end: number): NanoVllmError {
 		"invalid_weights",
 		`${name}: had ${bytes(size)} when opened, now ends at ${grouped(end)}. Something rewrote it meanwhile; load again when that is done.`,
 	);
+}
+
+/** A container may be given less than the machine has. */
+function memory(): MachineMemory {
+	const limit = process.constrainedMemory();
+	const totalBytes = Math.min(totalmem(), limit > 0 ? limit : Infinity);
+	return {
+		totalBytes,
+		availableBytes: Math.min(process.availableMemory(), totalBytes),
+	};
 }
 
 function spawnWorker({ url }: WorkerModule, data: unknown): WorkerHandle {

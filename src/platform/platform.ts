@@ -1,5 +1,6 @@
 /** What differs between Node and a browser, and nothing else. Knows nothing of models or devices. */
 import type { ModelFiles } from "../weights/source.ts";
+import type { FileSystem } from "./file-system.ts";
 
 export interface Platform {
 	readonly name: "node" | "browser";
@@ -9,6 +10,12 @@ export interface Platform {
 	localFiles(path: string): Promise<ModelFiles>;
 	/** False also for what does not exist. */
 	isDirectory(path: string): Promise<boolean>;
+	/** Variables of the process; empty where there are none. */
+	readonly environment: Readonly<Record<string, string | undefined>>;
+	/** null where nothing can be kept. */
+	readonly files: FileSystem | null;
+	/** The machine's memory, or what of it this process may use; null where nobody can say. */
+	memory(): MachineMemory | null;
 	/** Lets timers, input and network run before the next line. */
 	yieldToEventLoop(): Promise<void>;
 	/** Most memory this process has held at once, undefined where nobody can say. */
@@ -23,6 +30,12 @@ export interface Platform {
 	randomSeed(): number;
 	/** Milliseconds on a clock that never goes back; its zero means nothing. */
 	now(): number;
+}
+
+export interface MachineMemory {
+	readonly totalBytes: number;
+	/** What can be had now without swapping. */
+	readonly availableBytes: number;
 }
 
 /** The module of a worker thread, said twice: Node runs the file as it lies; bundlers find workers by the words of `create` alone. */

@@ -17,6 +17,11 @@ export interface BpeConfig {
 	readonly vocab: Readonly<Record<string, number>>;
 	/** "a b" or ["a", "b"], best first. */
 	readonly merges: readonly (string | readonly [string, string])[];
+	/**
+	 * In place of merges, by id: any two neighbours whose texts together are a token may become it, the one of highest score first, the
+	 * leftmost of equals. null: never. SentencePiece's BPE, as GGUF files have it; tokenizer.json always has merges.
+	 */
+	readonly scores?: readonly (number | null)[];
 	readonly unk_token?: string | null;
 	readonly fuse_unk?: boolean;
 	readonly byte_fallback?: boolean;
@@ -26,14 +31,16 @@ export interface BpeConfig {
 // Pieces repeat (words do), so their ids are kept; long pieces do not, and would only fill the memory.
 const MAX_CACHED_PIECES = 20_000;
 const MAX_CACHED_LENGTH = 64;
+const MAX_KNOWN_PAIRS = 200_000;
 // A heap entry is rank · 2^26 + position, exact in a double up to 2^27 ranks; a pair is left · 2^26 + right.
 const POSITIONS = 2 ** 26;
 const NONE = -1;
 
-/** Rank of a pair of ids, and the id it becomes. */
 interface Merges {
-	readonly ranks: ReadonlyMap<number, number>;
-	readonly ids: Int32Array;
+	/** Of two neighbours; undefined where they are never merged. */
+	rankOf(left: number, right: number): number | undefined;
+	/** What they become. */
+	idOf(left: number, right: number): number;
 }
 
 type Alphabet = (piece: string) => number[];
@@ -45,7 +52,9 @@ export function createBpe(
 ): TokenizerModel {
 	const vocab = new Map<string, number>();
 	for (const token in config.vocab) vocab.set(token, config.vocab[token]);
-	const merges = readMerges(config, vocab);
+	const merges = config.scores
+		? scoredMerges(config.scores, vocab)
+		: readMerges(config, vocab);
 	const alphabet = isByteLevel
 		? byteAlphabet(vocab, config)
 		: charAlphabet(vocab, config);
@@ -77,7 +86,7 @@ function readMerges(
 ): Merges {
 	const ranks = new Map<number, number>();
 	const ids = new Int32Array(config.merges.length);
-	const idOf = (token: string, rank: number): number => {
+	const wordOf = (token: string, rank: number): number => {
 		const id = vocab.get(token);
 		if (id !== undefined) return id;
 		throw new NanoVllmError(
@@ -88,11 +97,47 @@ function readMerges(
 	for (let rank = 0; rank < config.merges.length; rank++) {
 		const merge = config.merges[rank];
 		const [left, right] = typeof merge === "string" ? merge.split(" ") : merge;
-		const pair = idOf(left, rank) * POSITIONS + idOf(right, rank);
-		ids[rank] = idOf(left + right, rank);
+		const pair = wordOf(left, rank) * POSITIONS + wordOf(right, rank);
+		ids[rank] = wordOf(left + right, rank);
 		ranks.set(pair, rank); // a pair named twice keeps its last rank, as in Rust
 	}
-	return { ranks, ids };
+	const rankOf = (left: number, right: number) =>
+		ranks.get(left * POSITIONS + right);
+	const idOf = (left: number, right: number) =>
+		ids[rankOf(left, right) as number];
+	return { rankOf, idOf };
+}
+
+/** Pairs are looked up by their joined text, and remembered. */
+function scoredMerges(
+	scores: readonly (number | null)[],
+	vocab: ReadonlyMap<string, number>,
+): Merges {
+	const texts: string[] = [];
+	for (const [text, id] of vocab) texts[id] = text;
+	const distinct = new Set(scores.filter((score) => score !== null));
+	const ordered = [...distinct].sort((a, b) => b - a);
+	const ranks = new Map(ordered.map((score, rank) => [score, rank]));
+	const known = new Map<number, number>();
+	const find = (left: number, right: number): number => {
+		const id = vocab.get(texts[left] + texts[right]);
+		return id === undefined || (scores[id] ?? null) === null ? NONE : id;
+	};
+	const idOf = (left: number, right: number): number => {
+		const pair = left * POSITIONS + right;
+		let id = known.get(pair);
+		if (id === undefined) {
+			id = find(left, right);
+			if (known.size >= MAX_KNOWN_PAIRS) known.clear();
+			known.set(pair, id);
+		}
+		return id;
+	};
+	const rankOf = (left: number, right: number): number | undefined => {
+		const id = idOf(left, right);
+		return id === NONE ? undefined : ranks.get(scores[id] as number);
+	};
+	return { rankOf, idOf };
 }
 
 function byteAlphabet(
@@ -151,7 +196,7 @@ export function byteTokenIds(
 }
 
 /** Merges the pair of lowest rank, the leftmost of equals, until none is left. O(n log n). `ids` is overwritten. */
-function mergeAll(ids: number[], { ranks, ids: mergedIds }: Merges): number[] {
+function mergeAll(ids: number[], { rankOf, idOf }: Merges): number[] {
 	const length = ids.length;
 	if (length < 2) return ids;
 	if (length >= POSITIONS)
@@ -163,9 +208,7 @@ function mergeAll(ids: number[], { ranks, ids: mergedIds }: Merges): number[] {
 	const previous = new Int32Array(length);
 	const heap: number[] = [];
 	const rankAt = (at: number): number | undefined =>
-		next[at] < length
-			? ranks.get(ids[at] * POSITIONS + ids[next[at]])
-			: undefined;
+		next[at] < length ? rankOf(ids[at], ids[next[at]]) : undefined;
 	const offer = (at: number): void => {
 		const rank = rankAt(at);
 		if (rank !== undefined) heapPush(heap, rank * POSITIONS + at);
@@ -181,7 +224,7 @@ function mergeAll(ids: number[], { ranks, ids: mergedIds }: Merges): number[] {
 		const at = entry % POSITIONS;
 		if (ids[at] === NONE || rankAt(at) !== rank) continue; // swallowed or changed since
 		const right = next[at];
-		ids[at] = mergedIds[rank];
+		ids[at] = idOf(ids[at], ids[right]);
 		ids[right] = NONE;
 		next[at] = next[right];
 		if (next[at] < length) previous[next[at]] = at;

@@ -83,6 +83,8 @@ function parseBpe(model: Dictionary): TokenizerJson["model"] {
 	for (const [rank, merge] of model.merges.entries())
 		if (!isMerge(merge))
 			fail(`a pair "a b" as model.merges[${rank}]`, quote(merge));
+	if (model.scores !== undefined && !isScores(model.scores))
+		fail("a list of numbers model.scores", describe(model.scores));
 	for (const key of ["continuing_subword_prefix", "end_of_word_suffix"])
 		if (model[key])
 			fail(
@@ -114,6 +116,14 @@ function isMerge(value: unknown): boolean {
 		return isPair(value) && typeof value[1] === "string";
 	const space = value.indexOf(" ");
 	return space >= 0 && !value.includes(" ", space + 1);
+}
+
+/** NaN would have no place in an order. */
+function isScores(value: unknown): boolean {
+	return (
+		Array.isArray(value) &&
+		value.every((score) => score === null || score === Number(score))
+	);
 }
 
 function isPair(value: unknown): value is [string, unknown] {

@@ -34,9 +34,9 @@ export function dummyWeights(
 		readonly shape: readonly number[];
 	}>,
 	options: { readonly seed: number; readonly dtype: TensorDtype },
-): WeightSource {
+): WeightSource<TensorDtype> {
 	const { seed, dtype } = options;
-	const infos = new Map<string, TensorInfo>();
+	const infos = new Map<string, TensorInfo<TensorDtype>>();
 	for (const { name, shape } of tensors)
 		infos.set(name, { name, dtype, shape });
 	// A model has about five scales, but a backend may read a matrix in very many parts.
@@ -71,7 +71,7 @@ export function dummyWeights(
 }
 
 function levelsFor(
-	{ name, shape, dtype }: TensorInfo,
+	{ name, shape, dtype }: TensorInfo<TensorDtype>,
 	cache: Map<string, Uint16Array>,
 ): Uint16Array {
 	const isNorm = shape.length <= 1 && name.endsWith("norm.weight");

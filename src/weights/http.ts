@@ -142,6 +142,8 @@ async function request(
 	try {
 		return await fetch(url, init);
 	} catch (cause) {
+		// A fetch that knows its server says it better.
+		if (cause instanceof NanoVllmError) throw cause;
 		throwIfAborted(init.signal ?? undefined, url);
 		throw new NanoVllmError(
 			"model_not_found",

@@ -1,5 +1,9 @@
 /** A model's safetensors files, one or many, as one WeightSource. Knows nothing of models: names and shapes are just names and shapes. */
-import type { TensorInfo, WeightSource } from "../backends/backend.ts";
+import type {
+	TensorDtype,
+	TensorInfo,
+	WeightSource,
+} from "../backends/backend.ts";
 import { assert, NanoVllmError } from "../errors.ts";
 import {
 	type HeaderEntry,
@@ -34,6 +38,21 @@ interface Located extends HeaderEntry {
 	readonly file: RandomAccessFile;
 }
 
+/** Tensors as the files have them, of any dtype: what a quantized checkpoint is made of. A plain model reads `tensors` and meets none of it. */
+export interface RawTensors {
+	/** Of every tensor, runnable or not. */
+	readonly entries: ReadonlyMap<string, HeaderEntry>;
+	/** The bytes of rows, as `read` gives them, whatever their dtype; whole bytes a row are the caller's business. */
+	readRaw(
+		name: string,
+		rowStart: number,
+		rowEnd: number,
+		signal?: AbortSignal,
+	): Promise<Uint8Array>;
+}
+
+export type SafetensorsSource = WeightSource<TensorDtype> & RawTensors;
+
 /**
  * Opens model.safetensors, else the shards of model.safetensors.index.json, else every *.safetensors in the folder.
  * Reads headers only: memory is bounded by the headers, at most 100 MB each and never more than the file.
@@ -42,7 +61,7 @@ interface Located extends HeaderEntry {
  */
 export async function openSafetensors(
 	files: ModelFiles,
-): Promise<WeightSource> {
+): Promise<SafetensorsSource> {
 	const { names, weightMap } = await findLayout(files);
 	const opened: RandomAccessFile[] = [];
 	try {
@@ -60,6 +79,21 @@ export async function openSafetensors(
 		await closeAll(opened);
 		throw error;
 	}
+}
+
+/** Every tensor of every file, also those of dtypes we do not run. @throws model_not_found, invalid_weights */
+export async function readHeaders(files: ModelFiles): Promise<HeaderEntry[]> {
+	const entries: HeaderEntry[] = [];
+	for (const name of (await findLayout(files)).names) {
+		const file = await files.open(name);
+		if (file === null) throw missingShard(files, name);
+		try {
+			entries.push(...(await readHeader(file)));
+		} finally {
+			await file.close();
+		}
+	}
+	return entries;
 }
 
 async function findLayout(files: ModelFiles): Promise<Layout> {
@@ -173,32 +207,33 @@ function weightSource(
 	label: string,
 	located: ReadonlyMap<string, Located>,
 	opened: readonly RandomAccessFile[],
-): WeightSource {
-	const tensors = new Map<string, TensorInfo>();
+): SafetensorsSource {
+	const tensors = new Map<string, TensorInfo<TensorDtype>>();
 	for (const { name, dtype, shape } of located.values()) {
 		const runnable = runnableDtypes.get(dtype);
 		if (runnable) tensors.set(name, { name, dtype: runnable, shape });
 	}
 	let closed = false;
+	const locate = (name: string): Located => {
+		if (closed)
+			throw new NanoVllmError(
+				"engine_closed",
+				`${label}: wanted ${show(name)}, but the weights are closed.`,
+			);
+		const entry = located.get(name);
+		if (!entry) throw missingTensor(label, name, located.size);
+		return entry;
+	};
 	return {
 		tensors,
+		entries: located,
 		async read(name, rowStart, rowEnd, signal) {
-			if (closed)
-				throw new NanoVllmError(
-					"engine_closed",
-					`${label}: wanted ${show(name)}, but the weights are closed.`,
-				);
-			const entry = located.get(name);
-			if (!entry) throw missingTensor(label, name, located.size);
+			const entry = locate(name);
 			if (!tensors.has(name)) throw unsupported(entry);
-			const numRows = entry.shape[0] ?? 1;
-			assert(
-				0 <= rowStart && rowStart <= rowEnd && rowEnd <= numRows,
-				`rows ${rowStart} to ${rowEnd} of ${name}, which has ${numRows}`,
-			);
-			const rowBytes = numRows === 0 ? 0 : entry.byteLength / numRows;
-			const offset = entry.offset + rowStart * rowBytes;
-			return entry.file.read(offset, (rowEnd - rowStart) * rowBytes, signal);
+			return readRows(entry, rowStart, rowEnd, signal);
+		},
+		async readRaw(name, rowStart, rowEnd, signal) {
+			return readRows(locate(name), rowStart, rowEnd, signal);
 		},
 		async close() {
 			if (closed) return;
@@ -206,6 +241,22 @@ function weightSource(
 			await closeAll(opened);
 		},
 	};
+}
+
+function readRows(
+	{ name, shape, offset, byteLength, file }: Located,
+	rowStart: number,
+	rowEnd: number,
+	signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+	const numRows = shape[0] ?? 1;
+	assert(
+		0 <= rowStart && rowStart <= rowEnd && rowEnd <= numRows,
+		`rows ${rowStart} to ${rowEnd} of ${name}, which has ${numRows}`,
+	);
+	const rowBytes = numRows === 0 ? 0 : byteLength / numRows;
+	const length = (rowEnd - rowStart) * rowBytes;
+	return file.read(offset + rowStart * rowBytes, length, signal);
 }
 
 function missingTensor(

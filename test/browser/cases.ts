@@ -23,7 +23,7 @@ async function runOpCase({ kind, bound, model }: OpCaseJob): Promise<number> {
 		gpu,
 		quantization,
 		dtype: "auto",
-		polls: false,
+		yieldToEventLoop: null,
 	});
 	if (model !== null)
 		return runCase(backend, model, bounds[bound], { ahead: false });

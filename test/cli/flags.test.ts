@@ -16,7 +16,10 @@ function leaves(command: Command): Command[] {
 }
 
 const commands = leaves(createProgram());
-const withEngine = commands.filter((command) => command.name() !== "kernels");
+const WITHOUT_ENGINE = ["download", "inspect", "kernels"];
+const withEngine = commands.filter(
+	(command) => !WITHOUT_ENGINE.includes(command.name()),
+);
 
 test("counts take vLLM's suffixes: small ones decimal, large ones binary", () => {
 	const cases: [string, number][] = [
@@ -77,15 +80,25 @@ test("every engine option is a flag of every command with an engine, and every c
 test("every command's help has examples that begin like the command", () => {
 	assert.deepEqual(
 		commands.map((c) => c.name()),
-		["generate", "chat", "throughput", "latency", "kernels"],
+		[
+			"generate",
+			"chat",
+			"download",
+			"inspect",
+			"throughput",
+			"latency",
+			"kernels",
+		],
 	);
 	for (const command of commands) {
 		let help = "";
 		command.configureOutput({ writeOut: (text) => (help += text) });
 		command.outputHelp();
 		assert.match(help, /Examples:\n {2}.*nano-vllm/, command.name());
-		assert.match(help, /--\[no-\]wasm-revectorize/);
-		if (withEngine.includes(command)) assert.match(help, /--model <path>/);
+		if (withEngine.includes(command)) {
+			assert.match(help, /--\[no-\]wasm-revectorize/);
+			assert.match(help, /--model <path>/);
+		}
 		assert.ok(help.split("\n").every((line) => line.length <= 130));
 	}
 });

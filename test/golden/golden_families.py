@@ -150,10 +150,9 @@ CASES = {
     ),
     "phi3-short": case(
         "Phi3ForCausalLM", "phi3", "bfloat16", sizes(54, 49, 2, 3, 1, 191), lengths=(1, 9, 23), served=48,
-        tie_word_embeddings=False, attention_bias=False, sliding_window=15,
+        tie_word_embeddings=False, attention_bias=False, sliding_window=15, original_max_position_embeddings=4096,
         rope_parameters={
-            **LONGROPE, "rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 1.0,
-            "original_max_position_embeddings": 48, "factor": 256 / 48,
+            **LONGROPE, "rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 1.0, "factor": 256 / 48,
         },
     ),
     "smollm3-nope": case(

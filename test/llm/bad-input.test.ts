@@ -302,7 +302,8 @@ test("a directory that is not there, or is a file, or holds no model", async () 
 		const file = join(folder, "file");
 		await writeFile(file, "x");
 		await refused(LLM.load(file, options), "model_not_found", /file/);
-		await refused(LLM.load("model.gguf", options), "unsupported_model", /GGUF/);
+		const gguf = join(folder, "model.gguf");
+		await refused(LLM.load(gguf, options), "model_not_found", /model\.gguf/);
 	} finally {
 		await rm(folder, { recursive: true });
 	}

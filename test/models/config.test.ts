@@ -108,7 +108,6 @@ test("what may be left out", () => {
 	assert.equal(least.bosTokenId, null);
 	// null is what transformers writes for "not set".
 	for (const key of [
-		"quantization_config",
 		"layer_types",
 		"max_window_layers",
 		"sliding_window",
@@ -260,12 +259,6 @@ const malformed: [string, unknown, ErrorCode, RegExp][] = [
 				/"constructor" is not supported/,
 			],
 			["architectures", ["__proto__"], "unsupported_model", /is not supported/],
-			[
-				"quantization_config",
-				{ quant_method: "awq" },
-				"unsupported_model",
-				/quantization_config \("awq"\)/,
-			],
 			["hidden_act", "gelu", "unsupported_model", /hidden_act "gelu"/],
 			[
 				"rope_scaling",

@@ -287,6 +287,15 @@ test("gpt-oss-20b is as large as published", () => {
 	assert.ok(Math.abs(numParameters / 20.91e9 - 1) < 0.001, `${numParameters}`);
 });
 
+test("an architecture nobody knows is named, not the fields its config lacks", () => {
+	const config = { architectures: ["GPT2LMHeadModel"], n_embd: 768 };
+	assert.throws(() => parseModelConfig(config), {
+		code: "unsupported_model",
+		message:
+			/"GPT2LMHeadModel" is not supported. Supported: Gemma2ForCausalLM, /,
+	});
+});
+
 // biome-ignore format: a table
 const refused: [string, string, object, string, RegExp][] = [
 	["experts without a number", "MixtralForCausalLM", {}, "invalid_model_config", /MixtralForCausalLM needs num_experts or num_local_experts/],

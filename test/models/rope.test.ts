@@ -142,6 +142,18 @@ test("longrope: factors of short texts or of long ones, by the length that is se
 	}
 });
 
+test("a first length beside the parameters has a say over theirs", () => {
+	const { scaling } = config({
+		original_max_position_embeddings: 512,
+		rope_scaling: {
+			rope_type: "yarn",
+			factor: 4,
+			original_max_position_embeddings: 1024,
+		},
+	}).rope;
+	assert.ok(scaling.type === "yarn" && scaling.originalLength === 512);
+});
+
 test("the longest text is what the scaling stretches max_position_embeddings to", () => {
 	const longest = (rope_scaling: object) =>
 		config({ rope_scaling }).maxPositionEmbeddings;

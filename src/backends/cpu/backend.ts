@@ -4,6 +4,7 @@
  */
 import { NanoVllmError } from "../../errors.ts";
 import type { Platform } from "../../platform/platform.ts";
+import { isBlockDtype } from "../../weights/ggml-blocks.ts";
 import type {
 	Backend,
 	Executable,
@@ -11,12 +12,13 @@ import type {
 	RowFailure,
 	StepInput,
 	StepOutput,
+	StoredDtype,
 	TensorDtype,
 	WeightSource,
 } from "../backend.ts";
 import type { Op, Weight } from "../program.ts";
 import { calibrate } from "./calibrate.ts";
-import type { WeightFormat } from "./format.ts";
+import { isWeightFormat, type WeightFormat } from "./format.ts";
 import { instantiate, loadKernels } from "./kernels.ts";
 import {
 	type Layout,
@@ -41,7 +43,7 @@ export interface CpuOptions {
 	/** null: one per core */
 	readonly threads: number | null;
 	readonly quantization: "q8_0" | "q4_0" | null;
-	/** auto: as the checkpoint stores them */
+	/** auto: as the checkpoint stores them, of ggml's block types q8_0 and q4_0; the others as f16 */
 	readonly dtype: "auto" | TensorDtype;
 	/** Let V8 join pairs of SIMD operations where it can. */
 	readonly revectorize: boolean;
@@ -129,11 +131,23 @@ function formatOf(
 		return "q8_0";
 	if (quantization !== null) return quantization;
 	if (dtype !== "auto") return dtype;
-	const [first, ...others] = weight.parts.map(
-		({ tensor }) => source.tensors.get(tensor)?.dtype ?? "bf16",
+	return formatOfStored(
+		weight.parts.map(
+			({ tensor }) => source.tensors.get(tensor)?.dtype ?? "bf16",
+		),
 	);
-	// f32 holds parts of any types; each of the other two loses something of the other.
-	return others.every((other) => other === first) ? first : "f32";
+}
+
+/**
+ * As the checkpoint has it where all parts are of one type we have kernels for. Parts of several plain types: f32, which holds them all.
+ * Other block types: f16, whose rounding of at most 2^−11 of a weight is far below what the blocks have rounded already.
+ */
+function formatOfStored([first, ...others]: StoredDtype[]): WeightFormat {
+	const types = [first, ...others];
+	if (others.every((other) => other === first) && isWeightFormat(first))
+		return first;
+	const isHalf = (type: StoredDtype) => type === "f16" || isBlockDtype(type);
+	return types.every(isHalf) ? "f16" : "f32";
 }
 
 function canShareMemory(): boolean {

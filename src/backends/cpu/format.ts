@@ -1,5 +1,5 @@
 /** The weight formats of the CPU kernels and what a panel and a group take in memory. Numbers as in assembly/format.ts. */
-import type { TensorDtype } from "../backend.ts";
+import type { StoredDtype, TensorDtype } from "../backend.ts";
 
 export type WeightFormat = TensorDtype | "q8_0" | "q4_0";
 
@@ -38,6 +38,10 @@ export function groupBytes(format: WeightFormat, columns: number): number {
 	return depthOf(format, columns) * FORMATS[format].groupStep;
 }
 
-export function isQuantized(format: WeightFormat): boolean {
+export function isWeightFormat(dtype: StoredDtype): dtype is WeightFormat {
+	return Object.hasOwn(FORMATS, dtype);
+}
+
+export function isQuantized(format: WeightFormat): format is "q8_0" | "q4_0" {
 	return FORMATS[format].blockColumns > 1;
 }

@@ -24,6 +24,19 @@ type Attend = (
 	scratch: number,
 ) => void;
 
+/** Rows from `source` on into their panels: f32 or the format's own numbers, or the format's own blocks. */
+type PackRows = (
+	format: number,
+	source: number,
+	rowBytes: number,
+	count: number,
+	first: number,
+	depth: number,
+	w: number,
+	panelBytes: number,
+	step: number,
+) => void;
+
 /** assembly/gating.ts's numbers. */
 export const GATING = { silu: 0, gelu_tanh: 1, clamped_swiglu: 2 } as const;
 
@@ -155,17 +168,8 @@ export interface Kernels {
 	attend: Attend;
 	attend_tiles: Attend;
 	sample_row(row: number, scratch: number): void;
-	pack_rows(
-		format: number,
-		source: number,
-		rowBytes: number,
-		count: number,
-		first: number,
-		depth: number,
-		w: number,
-		panelBytes: number,
-		step: number,
-	): void;
+	pack_rows: PackRows;
+	pack_block_rows: PackRows;
 	tile(format: number, x: number, w: number, depth: number, out: number): void;
 	unpack(
 		format: number,

@@ -1,11 +1,11 @@
 /** Brings a program's weights into memory as the kernels read them: matrices into panels, vectors as f32. */
 import { NanoVllmError } from "../../errors.ts";
 import {
-	bytesPerElement,
 	float32ToBfloat16,
 	float32ToFloat16,
 	toFloat32,
 } from "../../weights/convert.ts";
+import { storedBytes } from "../../weights/ggml-blocks.ts";
 import type { CompileOptions, TensorDtype, WeightSource } from "../backend.ts";
 import type { Weight } from "../program.ts";
 import { readWeight } from "../read-weight.ts";
@@ -39,8 +39,10 @@ export async function loadWeights(
 		report(target.byteLength);
 	}
 	for (const matrix of layout.matrices) {
+		const { format, weight } = matrix;
 		const pack = createPacker(matrix, layout.staging, kernels, memory);
-		await readWeight(source, matrix.weight, signal, pack);
+		const takes = isQuantized(format) ? format : undefined;
+		await readWeight(source, weight, signal, pack, takes);
 		report(bytesOf(matrix));
 	}
 }
@@ -58,13 +60,19 @@ function bytesOf({ numExperts, numPanels, panelBytes }: PackedMatrix): number {
 	return numExperts * numPanels * panelBytes;
 }
 
-/** Takes whole rows, some at a time, in order. */
+/** q8_0 and q4_0 come where the matrix is of that format, and only there. */
+type RowDtype = TensorDtype | "q8_0" | "q4_0";
+
+const isBlocks = (dtype: RowDtype): dtype is "q8_0" | "q4_0" =>
+	dtype === "q8_0" || dtype === "q4_0";
+
+/** Takes whole rows, some at a time, in order. Rows in blocks of the matrix's own format keep them bit for bit. */
 function createPacker(
 	matrix: PackedMatrix,
 	staging: number,
 	kernels: Kernels,
 	memory: WebAssembly.Memory,
-): (bytes: Uint8Array, dtype: TensorDtype, offset: number) => void {
+): (bytes: Uint8Array, dtype: RowDtype, offset: number) => void {
 	const { format, columns, weight, interleaved } = matrix;
 	const expertRows = weight.shape[0] / matrix.numExperts;
 	/** Rows that follow one another in their panels. */
@@ -74,9 +82,12 @@ function createPacker(
 		: columns;
 	const elementBytes = format === "f16" || format === "bf16" ? 2 : 4;
 	const rowBytes = padded * elementBytes;
+	/** Of a row in the staging area. */
+	const stagedBytes = (dtype: RowDtype) =>
+		isBlocks(dtype) ? storedBytes(dtype, columns) : rowBytes;
 
-	const stage = (bytes: Uint8Array, dtype: TensorDtype, count: number) => {
-		if (dtype === format) {
+	const stage = (bytes: Uint8Array, dtype: RowDtype, count: number) => {
+		if (dtype === format || isBlocks(dtype)) {
 			new Uint8Array(memory.buffer, staging, bytes.length).set(bytes);
 			return;
 		}
@@ -98,15 +109,21 @@ function createPacker(
 		}
 	};
 	/** Rows of one expert, and of its gate or its up alone. */
-	const packRows = (first: number, count: number, from: number) => {
+	const packRows = (
+		dtype: RowDtype,
+		first: number,
+		count: number,
+		from: number,
+	) => {
 		const expert = Math.floor(first / expertRows);
 		const inExpert = first - expert * expertRows;
 		const second = inExpert >= run;
 		const panel = expert * matrix.numPanels + (second ? 1 : 0);
-		kernels.pack_rows(
+		const pack = isBlocks(dtype) ? kernels.pack_block_rows : kernels.pack_rows;
+		pack(
 			FORMATS[format].id,
 			from,
-			rowBytes,
+			stagedBytes(dtype),
 			count,
 			second ? inExpert - run : inExpert,
 			matrix.depth,
@@ -118,7 +135,7 @@ function createPacker(
 	// Narrow rows grow when they are padded to blocks: a chunk may be more than the staging area holds.
 	const rowsAtOnce = Math.max(1, Math.floor(STAGING_BYTES / rowBytes));
 	return (bytes, dtype, offset) => {
-		const inputRow = columns * bytesPerElement[dtype];
+		const inputRow = storedBytes(dtype, columns);
 		const numChunkRows = bytes.length / inputRow;
 		for (let row = 0; row < numChunkRows; row += rowsAtOnce) {
 			const count = Math.min(rowsAtOnce, numChunkRows - row);
@@ -129,7 +146,12 @@ function createPacker(
 			for (let done = 0; done < count; ) {
 				const left = run - ((first + done) % run);
 				const some = Math.min(left, count - done);
-				packRows(first + done, some, staging + done * rowBytes);
+				packRows(
+					dtype,
+					first + done,
+					some,
+					staging + done * stagedBytes(dtype),
+				);
 				done += some;
 			}
 		}

@@ -3,6 +3,7 @@
  * buffer; a step writes a few small arrays, encodes one compute pass and submits it, and the host reads ids when they come.
  */
 import { NanoVllmError } from "../../errors.ts";
+import { isBlockDtype } from "../../weights/ggml-blocks.ts";
 import type {
 	Backend,
 	CompileOptions,
@@ -16,16 +17,21 @@ import { createKernelCompiler } from "./kernel.ts";
 import { createKvCache } from "./kv-cache.ts";
 import type { MatrixFormat, Storage } from "./layout.ts";
 import { loadWeights } from "./load-weights.ts";
-import { createPatience, noPatience, sleep } from "./patience.ts";
+import {
+	createPatience,
+	noPatience,
+	type Patience,
+	sleep,
+} from "./patience.ts";
 import { createTimingRecorder, openPass, type Timing } from "./recorder.ts";
 
 export interface WebgpuOptions {
 	readonly gpu: GPU;
 	readonly quantization: "q8_0" | "q4_0" | null;
-	/** auto: f32 where the checkpoint is f32, else f16. bf16 is kept as f16. */
+	/** auto: f32 where the checkpoint is f32, q8_0 and q4_0 where it is one of these, else f16. bf16 is kept as f16. */
 	readonly dtype: "auto" | TensorDtype;
-	/** Waiting for the device keeps the host busy, as it does in Node. */
-	readonly polls: boolean;
+	/** Lets the event loop turn once, where waiting for the device keeps the host busy, as it does in Node; null elsewhere. */
+	readonly yieldToEventLoop: (() => Promise<void>) | null;
 	/** Times every step, for benchmarks; where the device has timestamps. */
 	readonly timing?: Timing;
 }
@@ -44,7 +50,7 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 					compile,
 					program,
 					source,
-					formatsOf(program, storage, options),
+					formatsOf(program, source, storage, options),
 					compileOptions,
 				);
 				const { limits } = compileOptions;
@@ -57,9 +63,7 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 					cache,
 					limits,
 					storage,
-					patience: options.polls
-						? createPatience(() => performance.now(), sleep)
-						: noPatience,
+					patience: patienceOf(options),
 					openRecorder:
 						options.timing && gpu.timestamps
 							? createTimingRecorder(gpu, options.timing)
@@ -73,6 +77,11 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 		},
 	};
 }
+
+const patienceOf = ({ yieldToEventLoop }: WebgpuOptions): Patience =>
+	yieldToEventLoop === null
+		? noPatience
+		: createPatience(() => performance.now(), sleep, yieldToEventLoop);
 
 /** What went wrong on the device, where something did: what the host met is then its consequence. */
 function reasonOf(gpu: Gpu, cause: unknown): unknown {
@@ -109,22 +118,36 @@ function storageOf(
 			? op.weight.parts.map(({ tensor }) => source.tensors.get(tensor)?.dtype)
 			: [],
 	);
+	// A checkpoint of blocks keeps its small matrices in f32 where they cost nothing: no sign that anything needs f32.
+	if (stored.some((dtype) => dtype !== undefined && isBlockDtype(dtype)))
+		return "f16";
 	return stored.includes("f32") ? "f32" : "f16";
 }
 
-/** Quantized embeddings and output head keep 8 bits under q4_0: every token passes through them. */
+/**
+ * Quantized embeddings and output head keep 8 bits under q4_0: every token passes through them. Where nobody asks for a format, matrices
+ * that are q8_0 or q4_0 stay so; other block types become f16, whose rounding of at most 2^−11 of a weight is far below what the blocks
+ * have rounded already.
+ */
 function formatsOf(
 	program: Program,
+	source: WeightSource,
 	storage: Storage,
-	{ quantization }: WebgpuOptions,
+	{ quantization, dtype }: WebgpuOptions,
 ): (weight: Weight) => MatrixFormat {
 	const vocabulary = new Set(
 		program.ops.flatMap((op) =>
 			op.op === "embed" || op.op === "logits" ? [op.weight.name] : [],
 		),
 	);
-	return ({ name }) => {
-		if (quantization === null) return storage;
-		return vocabulary.has(name) ? "q8_0" : quantization;
+	return ({ name, parts }) => {
+		if (quantization !== null)
+			return vocabulary.has(name) ? "q8_0" : quantization;
+		const [first, ...others] = parts.map(
+			({ tensor }) => source.tensors.get(tensor)?.dtype,
+		);
+		const isNative = first === "q8_0" || first === "q4_0";
+		const isOne = others.every((other) => other === first);
+		return dtype === "auto" && isNative && isOne ? first : storage;
 	};
 }

@@ -1,7 +1,8 @@
 /** Brings a program's weights onto the GPU as layout.ts says: raw chunks go up, a kernel converts and places them there. */
 import { NanoVllmError } from "../../errors.ts";
-import { bytesPerElement, toFloat32 } from "../../weights/convert.ts";
-import type { CompileOptions, TensorDtype, WeightSource } from "../backend.ts";
+import { toFloat32 } from "../../weights/convert.ts";
+import { storedBytes } from "../../weights/ggml-blocks.ts";
+import type { CompileOptions, WeightSource } from "../backend.ts";
 import { type Program, type Weight, weightsOf } from "../program.ts";
 import { CHUNK_BYTES, readWeight } from "../read-weight.ts";
 import { type Gpu, MAP_MODE, USAGE } from "./device.ts";
@@ -10,6 +11,7 @@ import {
 	PACK_HEADER_WORDS,
 	packGrid,
 	packWeight,
+	type RawDtype,
 } from "./kernels/pack-weight.ts";
 import {
 	type MatrixFormat,
@@ -196,18 +198,24 @@ async function fillMatrices(
 		headerBytes + Math.max(CHUNK_BYTES, widest) + 4,
 	);
 	try {
-		for (const [number, matrix] of [...matrices.values()].entries())
+		for (const [number, matrix] of [...matrices.values()].entries()) {
+			const { weight, format } = matrix;
+			const columns = weight.shape[1];
+			const isQuantized = format === "q8_0" || format === "q4_0";
 			await readWeight(
 				source,
-				matrix.weight,
+				weight,
 				signal,
 				async (bytes, dtype, offset) => {
-					const chunk = { bytes, dtype, offset, number };
+					const numRows = bytes.length / storedBytes(dtype, columns);
+					const chunk = { bytes, dtype, offset, numRows, number };
 					const shared = { overflow, noScales };
 					await packChunk(gpu, compile, uploader, matrix, chunk, shared);
-					report(bytes.length / bytesPerElement[dtype]);
+					report(numRows * columns);
 				},
+				isQuantized ? format : undefined,
 			);
+		}
 		const last = await readWord(gpu, overflow);
 		if (last > 0)
 			throw outOfRange([...matrices.values()][last - 1].weight.name);
@@ -220,8 +228,9 @@ async function fillMatrices(
 
 interface Chunk {
 	readonly bytes: Uint8Array;
-	readonly dtype: TensorDtype;
+	readonly dtype: RawDtype;
 	readonly offset: number;
+	readonly numRows: number;
 	readonly number: number;
 }
 
@@ -230,14 +239,13 @@ async function packChunk(
 	compile: KernelCompiler,
 	uploader: Uploader,
 	{ weight, format, layout, slices }: DeviceMatrix,
-	{ bytes, dtype, offset, number }: Chunk,
+	{ bytes, dtype, offset, numRows, number }: Chunk,
 	{ overflow, noScales }: { overflow: GPUBuffer; noScales: GPUBuffer },
 ): Promise<void> {
 	const columns = weight.shape[1];
 	const options = { from: dtype, format, columns, layout };
 	const kernel = await compile(packWeight(options));
 	const firstRow = offset / columns;
-	const numRows = bytes.length / (columns * bytesPerElement[dtype]);
 	for (const { rowStart, rows: sliceRows, values, scales } of slices) {
 		const header = new Uint32Array(PACK_HEADER_WORDS);
 		header.set([firstRow, numRows, rowStart, sliceRows, number]);

@@ -14,28 +14,44 @@ export interface Patience {
 /** Asks at once: for hosts that are told. */
 export const noPatience: Patience = { read: (_, read) => read() };
 
-/** Share of the time expected that nobody asks in: room for timers that are late, and for steps that are quicker than the last. */
-const SHARE = 0.75;
-/** Timers are no more exact than this. */
-const TIMER_MS = 1;
+/** Shares of the time expected: asleep until the first, awake until the second, for steps that are quicker than the last. */
+const ASLEEP = 0.75;
+const AWAKE = 0.9;
+/** Shorter sleeps are not worth a timer. */
+const LEAST_MS = 1;
+/** How much of what is known of late timers stays known from step to step. */
+const MEMORY = 0.95;
 
+/** @param turn lets the event loop turn once, and leaves next to nothing behind */
 export function createPatience(
 	now: () => number,
 	sleep: (ms: number) => Promise<void>,
+	turn: () => Promise<void>,
 ): Patience {
 	/** By the logarithm of the number of tokens, rounded up. */
 	const durations = new Map<number, number>();
 	let before: Promise<unknown> = Promise.resolve();
 	let doneMs = Number.NEGATIVE_INFINITY;
+	/** What timers have been late by: some machines wake up milliseconds after the time asked for. */
+	let lateMs = 0;
+	const wait = async (startMs: number, expected: number): Promise<void> => {
+		const wake = startMs + ASLEEP * expected;
+		const ms = Math.floor(wake - lateMs - now());
+		lateMs *= MEMORY;
+		if (ms > LEAST_MS) {
+			const asked = now() + ms;
+			await sleep(ms);
+			lateMs = Math.max(lateMs, now() - asked);
+		}
+		while (now() < startMs + AWAKE * expected) await turn();
+	};
 	return {
 		read(numTokens, read) {
 			const submittedMs = now();
 			const regime = Math.ceil(Math.log2(Math.max(1, numTokens)));
 			const output = before.then(async () => {
 				const startMs = Math.max(submittedMs, doneMs);
-				const expected = durations.get(regime) ?? 0;
-				const ms = Math.floor(startMs + SHARE * expected - now());
-				if (ms > TIMER_MS) await sleep(ms);
+				await wait(startMs, durations.get(regime) ?? 0);
 				const result = await read();
 				doneMs = now();
 				durations.set(regime, doneMs - startMs);

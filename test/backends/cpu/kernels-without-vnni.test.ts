@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-for (const file of ["kernels", "experts"])
+for (const file of ["kernels", "experts", "pack-blocks"])
 	test(`${file}.test.ts without AVX-VNNI`, {
 		skip: process.arch !== "x64" && `an option of x64, this is ${process.arch}`,
 	}, async () => {

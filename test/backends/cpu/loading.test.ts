@@ -34,7 +34,7 @@ import {
 /** A golden checkpoint written anew: its tensors as `over` gives them, in the types `dtypeOf` names. */
 async function rewritten(
 	name: string,
-	over: (source: WeightSource) => WeightSource,
+	over: (source: WeightSource<TensorDtype>) => WeightSource<TensorDtype>,
 	dtypeOf: (tensor: string) => TensorDtype | null = () => null,
 ): Promise<ModelFiles> {
 	const files = await platform.localFiles(goldenCheckpoint(name).folder);

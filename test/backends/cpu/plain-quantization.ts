@@ -79,7 +79,7 @@ function quantizeQ4(block: Float32Array) {
 export function quantizedSource(
 	source: WeightSource,
 	formatOf: (tensor: string) => QuantizedFormat | null,
-): WeightSource {
+): WeightSource<TensorDtype> {
 	const dtypeOf = (name: string) =>
 		source.tensors.get(name)?.dtype as TensorDtype;
 	return {

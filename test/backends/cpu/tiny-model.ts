@@ -67,7 +67,7 @@ export function compileCpu(
 	program: Program,
 	cpu: Partial<CpuOptions> = {},
 	options: Partial<CompileOptions> = {},
-	source = dummiesOf(program),
+	source: WeightSource = dummiesOf(program),
 ): Promise<Executable> {
 	const backend = createCpuBackend({
 		platform,

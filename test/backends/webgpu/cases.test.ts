@@ -12,7 +12,7 @@ for (const { quantization, bounds } of WEBGPU_CASES) {
 			gpu,
 			quantization,
 			dtype: "auto",
-			polls: true,
+			yieldToEventLoop: () => new Promise((done) => setImmediate(done)),
 		});
 	};
 	runBackendCases("webgpu", create, bounds);

@@ -6,6 +6,7 @@ export { embed } from "./embed";
 export { soft_cap } from "./gating";
 export { gated_linear, linear, linear_scatter, pack_rows, prepare_rows } from "./linear";
 export { add_rows, rms_norm } from "./norm";
+export { pack_block_rows } from "./pack-blocks";
 export { norm_rope } from "./rope";
 export { choose_experts, group_by_expert } from "./router";
 export { sample_row } from "./sample";

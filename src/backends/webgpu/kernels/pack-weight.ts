@@ -1,5 +1,6 @@
 /**
- * Rows of a checkpoint tensor into a matrix as kernels read it: converted or quantized, padded, gate and up interleaved.
+ * Rows of a checkpoint tensor into a matrix as kernels read it: converted or quantized, padded, gate and up interleaved. Rows that are
+ * blocks of the matrix's own format already keep them bit for bit.
  * Blocks are quantized as ggml's quantize_row_q8_0_ref and quantize_row_q4_0_ref do (ggml-quants.c).
  */
 import type { TensorDtype } from "../../backend.ts";
@@ -8,8 +9,11 @@ import { BLOCK, type MatrixFormat, stride } from "../layout.ts";
 import type { RowLayout } from "../row-layout.ts";
 import { each, MAX_HALF } from "../wgsl.ts";
 
+/** What rows may come in; blocks only for a matrix of the same format. */
+export type RawDtype = TensorDtype | "q8_0" | "q4_0";
+
 export interface PackOptions {
-	readonly from: TensorDtype;
+	readonly from: RawDtype;
 	readonly format: MatrixFormat;
 	/** K of the weight. */
 	readonly columns: number;
@@ -32,6 +36,7 @@ export function packGrid(columns: number, numRows: number): [number, number] {
 export function packWeight(options: PackOptions): Kernel {
 	const { from, format, columns, layout } = options;
 	const blocks = stride(columns) / BLOCK;
+	const isCopied = from === "q8_0" || from === "q4_0";
 	return {
 		label: `pack_weight_${from}_to_${format}_${layoutLabel(layout)}x${columns}`,
 		bindings: [
@@ -41,9 +46,7 @@ export function packWeight(options: PackOptions): Kernel {
 			["overflow", "write", "array<atomic<u32>>"],
 		],
 		code: `
-fn element(at: u32) -> f32 {
-  ${ELEMENT[from]}
-}
+${isCopied ? HALFWORDS : ELEMENT[from]}
 fn half(x: f32) -> u32 {
   if (abs(x) > ${MAX_HALF}.0) { atomicMax(&overflow[0], raw[4] + 1u); }
   return pack2x16float(vec2<f32>(x, 0.0)) & 0xffffu;
@@ -68,7 +71,35 @@ fn roundAway(x: f32) -> i32 {
 ${placeText(layout)}
   if (to < raw[2] || to >= raw[2] + raw[3]) { return; }
   let block = (to - raw[2]) * ${blocks}u + index % ${blocks}u;
-  let column = (index % ${blocks}u) * ${BLOCK}u;
+${isCopied ? copy(from) : convert(format, columns, blocks)}
+}`,
+	};
+}
+
+/** `element(at)`: element `at` behind the header. */
+const ELEMENT: Readonly<Record<TensorDtype, string>> = {
+	f32: element(`bitcast<f32>(raw[${PACK_HEADER_WORDS}u + at])`),
+	f16: element(
+		`unpack2x16float(raw[${PACK_HEADER_WORDS}u + at / 2u])[at % 2u]`,
+	),
+	bf16: element(
+		`bitcast<f32>((raw[${PACK_HEADER_WORDS}u + at / 2u] >> (16u * (at % 2u))) << 16u)`,
+	),
+};
+
+function element(expression: string): string {
+	return `fn element(at: u32) -> f32 {
+  return ${expression};
+}`;
+}
+
+/** Reads a block's elements into `x` and writes them in the matrix's format. */
+function convert(
+	format: MatrixFormat,
+	columns: number,
+	blocks: number,
+): string {
+	return `  let column = (index % ${blocks}u) * ${BLOCK}u;
   var x: array<f32, ${BLOCK}>;
   var amax = 0.0;
   var extreme = 0.0;
@@ -77,9 +108,7 @@ ${placeText(layout)}
     if (column + i < ${columns}u) { x[i] = element(rawRow * ${columns}u + column + i); }
     if (abs(x[i]) > amax) { amax = abs(x[i]); extreme = x[i]; }
   }
-${WRITE[format]}
-}`,
-	};
+${WRITE[format]}`;
 }
 
 const layoutLabel = ({ count, rows, pitch, interleaved }: RowLayout) =>
@@ -95,12 +124,23 @@ function placeText({ rows, pitch, interleaved }: RowLayout): string {
   let to = origin / ${rows}u * ${pitch}u + ${placed};`;
 }
 
-/** Element `at` behind the header. */
-const ELEMENT: Readonly<Record<TensorDtype, string>> = {
-	f32: `return bitcast<f32>(raw[${PACK_HEADER_WORDS}u + at]);`,
-	f16: `return unpack2x16float(raw[${PACK_HEADER_WORDS}u + at / 2u])[at % 2u];`,
-	bf16: `return bitcast<f32>((raw[${PACK_HEADER_WORDS}u + at / 2u] >> (16u * (at % 2u))) << 16u);`,
-};
+const BLOCK_BYTES = { q8_0: 34, q4_0: 18 } as const;
+
+/** `halfword(at)`: two bytes behind the header; `word(at)`: four. `at` is even, as every part of a block is. */
+const HALFWORDS = `fn halfword(at: u32) -> u32 {
+  return (raw[${PACK_HEADER_WORDS}u + at / 4u] >> (8u * (at % 4u))) & 0xffffu;
+}
+fn word(at: u32) -> u32 {
+  return halfword(at) | (halfword(at + 2u) << 16u);
+}`;
+
+/** A block of GGUF's is its scale, then the same words of quants as layout.ts has. */
+function copy(from: "q8_0" | "q4_0"): string {
+	const words = from === "q8_0" ? 8 : 4;
+	return `  let at = index * ${BLOCK_BYTES[from]}u;
+  atomicOr(&scales[block / 2u], halfword(at) << (16u * (block % 2u)));
+${each(words, (w) => `  values[block * ${words}u + ${w}u] = word(at + ${2 + 4 * w}u);`)}`;
+}
 
 /** The block's elements `x` to where they belong. */
 const WRITE: Readonly<Record<MatrixFormat, string>> = {

@@ -1,0 +1,51 @@
+// Rows of weights that are q8_0 or q4_0 blocks already (GGUF's: an f16 scale, then 32 int8 or 16 bytes of nibbles) into their panels,
+// bit for bit. The panels are those of linear-q8-0.ts, linear-dot.ts and linear-q4-0.ts.
+import { PANEL, Q8_0 } from "./format";
+import { dotKind, NEITHER, UNSIGNED } from "./simd";
+
+const Q8_0_BYTES: usize = 34;
+const Q4_0_BYTES: usize = 18;
+
+/** As pack_rows, of q8_0 or q4_0. */
+export function pack_block_rows(
+	format: i32, source: usize, rowBytes: usize, count: i32, first: i32,
+	depth: i32, w: usize, panelBytes: usize, step: i32,
+): void {
+	for (let r = first; r < first + count; r++) {
+		const panel = w + <usize>(r / PANEL * step) * panelBytes;
+		if (format === Q8_0) packQ8_0(source, depth, panel, r % PANEL);
+		else packQ4_0(source, depth, panel, r % PANEL);
+		source += rowBytes;
+	}
+}
+
+/** Panels of pairs of k where there are no eight-bit dot products, else of quads, offset by 128 where the products want it. */
+function packQ8_0(source: usize, blocks: i32, panel: usize, column: i32): void {
+	const step: usize = dotKind === NEITHER ? 2 : 4;
+	const flip: u8 = dotKind === UNSIGNED ? 128 : 0;
+	for (let b = 0; b < blocks; b++) {
+		store<u16>(panel + 512 + <usize>column * 2, load<u16>(source));
+		for (let i: usize = 0; i < 32; i++) {
+			const at = panel + i / step * step * 16 + <usize>column * step + i % step;
+			store<u8>(at, load<u8>(source + 2 + i) ^ flip);
+		}
+		source += Q8_0_BYTES;
+		panel += 544;
+	}
+}
+
+/** Element i is in the low, element i + 16 in the high nibble of byte i of a block; in a panel columns c and c + 8 share a byte. */
+function packQ4_0(source: usize, blocks: i32, panel: usize, column: i32): void {
+	const shift: u8 = column < 8 ? 0 : 4;
+	const kept: u8 = column < 8 ? 0xf0 : 0x0f;
+	for (let b = 0; b < blocks; b++) {
+		store<u16>(panel + 256 + <usize>column * 2, load<u16>(source));
+		for (let i: usize = 0; i < 32; i++) {
+			const nibble: u8 = (load<u8>(source + 2 + (i & 15)) >> <u8>(i < 16 ? 0 : 4)) & 15;
+			const at = panel + (i >> 2) * 32 + <usize>(column & 7) * 4 + (i & 3);
+			store<u8>(at, (load<u8>(at) & kept) | (nibble << shift));
+		}
+		source += Q4_0_BYTES;
+		panel += 288;
+	}
+}

@@ -1,0 +1,138 @@
+/**
+ * What a model's name means: a folder, a URL, a GGUF file, a model of the Hugging Face hub, or files somebody holds already. Knows where
+ * files lie and which of them is opened, not what is in them.
+ */
+import { type EngineConfig, show } from "./config.ts";
+import { NanoVllmError } from "./errors.ts";
+import { hubFiles } from "./hub/files.ts";
+import { parseModelId } from "./hub/model-id.ts";
+import type { Platform } from "./platform/platform.ts";
+import { type GgufModel, openGguf } from "./weights/gguf.ts";
+import { findGguf, splitGgufPath } from "./weights/gguf-files.ts";
+import { httpFiles } from "./weights/http.ts";
+import type { ModelFiles } from "./weights/source.ts";
+
+export interface FoundModel {
+	readonly files: ModelFiles;
+	/** null for a folder of config.json and safetensors. */
+	readonly gguf: GgufModel | null;
+}
+
+export interface FindContext {
+	readonly signal?: AbortSignal;
+	/** Of a download, where there is one. */
+	readonly onDownload?: (loadedBytes: number, totalBytes: number) => void;
+	/** What to do with a model of the hub; inspecting one needs no download. */
+	readonly openId?: typeof hubFiles;
+}
+
+type FindOptions = Pick<EngineConfig, "revision" | "loadFormat">;
+
+/**
+ * A GGUF where the name is that of one, where the options ask for one, or where a folder holds one and no safetensors. Whoever calls closes it.
+ * @throws model_not_found, invalid_option, access_denied, download_failed, invalid_weights and others of a GGUF's header
+ */
+export async function findModel(
+	model: string | ModelFiles,
+	options: FindOptions,
+	platform: Platform,
+	context: FindContext = {},
+): Promise<FoundModel> {
+	const isPath =
+		typeof model === "string" &&
+		!(await platform.isDirectory(model)) &&
+		(await idOf(model, options, platform)) === null;
+	const path = isPath ? splitGgufPath(model) : null;
+	if (path && options.loadFormat === "safetensors")
+		throw new NanoVllmError(
+			"invalid_option",
+			`loadFormat is "safetensors", ${model} is a GGUF file. Leave the option out.`,
+		);
+	const where = path?.folder ?? model;
+	const files = await findFiles(where, options, platform, context);
+	const name = path?.name ?? (await ggufIn(files, options.loadFormat));
+	const gguf = name ? await openGguf(files, name, context.signal) : null;
+	return { files, gguf };
+}
+
+async function ggufIn(
+	files: ModelFiles,
+	loadFormat: EngineConfig["loadFormat"],
+): Promise<string | undefined> {
+	if (loadFormat !== "auto" && loadFormat !== "gguf") return undefined;
+	const names = await files.list();
+	const hasSafetensors = names.some((name) => /\.safetensors\b/.test(name));
+	if (loadFormat === "auto" && hasSafetensors) return undefined;
+	const name = findGguf(files.label, names);
+	if (name !== undefined || loadFormat === "auto") return name;
+	throw new NanoVllmError(
+		"model_not_found",
+		`${files.label}: wanted a *.gguf, as loadFormat "gguf" says, found none. Give the path of the file, or leave loadFormat out.`,
+	);
+}
+
+async function findFiles(
+	model: string | ModelFiles,
+	options: FindOptions,
+	platform: Platform,
+	{ signal, onDownload, openId = hubFiles }: FindContext,
+): Promise<ModelFiles> {
+	if (typeof model !== "string") {
+		if (typeof model?.readText === "function") return model;
+		throw new NanoVllmError(
+			"model_not_found",
+			`a model is a directory, a *.gguf, a URL, an id of the hub or ModelFiles, got ${show(model)}.`,
+		);
+	}
+	if (/^https?:\/\//.test(model)) return httpFiles(model, fetch);
+	const id = await idOf(model, options, platform);
+	if (id === null) return platform.localFiles(model);
+	const weights = options.loadFormat !== "dummy";
+	return openId(id, platform, { weights, signal, onProgress: onDownload });
+}
+
+/** null where the name is no id of the hub, or that of a file or folder here. */
+async function idOf(
+	model: string,
+	{ revision }: FindOptions,
+	platform: Platform,
+) {
+	if (/^https?:\/\//.test(model)) return null;
+	const id = parseModelId(model, revision);
+	return id === null || (await exists(model, platform)) ? null : id;
+}
+
+/** Whether a path names something here; false also where there is no file system. */
+export async function exists(
+	path: string,
+	{ isDirectory, files }: Platform,
+): Promise<boolean> {
+	return (await isDirectory(path)) || (await files?.stat(path)) != null;
+}
+
+/** @throws model_not_found, invalid_model_config, invalid_tokenizer */
+export async function readJson(
+	files: ModelFiles,
+	path: string,
+	required = true,
+): Promise<unknown> {
+	const text = await files.readText(path);
+	if (text === null) {
+		if (!required) return null;
+		throw new NanoVllmError(
+			"model_not_found",
+			`${files.label} has no ${path}. A model is a directory with config.json, tokenizer.json and *.safetensors, or a *.gguf.`,
+		);
+	}
+	try {
+		return JSON.parse(text);
+	} catch (cause) {
+		throw new NanoVllmError(
+			path.startsWith("tokenizer")
+				? "invalid_tokenizer"
+				: "invalid_model_config",
+			`${files.label}/${path} is not JSON: ${(cause as Error).message}. Download it again.`,
+			{ cause },
+		);
+	}
+}
