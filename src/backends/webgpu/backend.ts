@@ -125,7 +125,8 @@ function storageOf(
 }
 
 /**
- * Quantized embeddings and output head keep 8 bits under q4_0: every token passes through them. Where nobody asks for a format, matrices
+ * Quantized embeddings and output head keep 8 bits under q4_0: every token passes through them. Routers stay in f32: one wrong expert is
+ * worse than all rounding. Where nobody asks for a format, matrices
  * that are q8_0 or q4_0 stay so; other block types become f16, whose rounding of at most 2^−11 of a weight is far below what the blocks
  * have rounded already.
  */
@@ -140,7 +141,13 @@ function formatsOf(
 			op.op === "embed" || op.op === "logits" ? [op.weight.name] : [],
 		),
 	);
+	const routers = new Set(
+		program.ops.flatMap((op) =>
+			op.op === "mixtureOfExperts" ? [op.router.name] : [],
+		),
+	);
 	return ({ name, parts }) => {
+		if (routers.has(name)) return "f32";
 		if (quantization !== null)
 			return vocabulary.has(name) ? "q8_0" : quantization;
 		const [first, ...others] = parts.map(

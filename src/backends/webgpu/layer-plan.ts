@@ -2,6 +2,7 @@
  * The dispatches of all layers for steps of at most so many tokens. Knows which kernel may take in what the one before left: a
  * norm adds up the partial sums of the split linear before it, and one token's linear does its norm itself.
  */
+import { assert } from "../../errors.ts";
 import type {
 	Activation,
 	ActivationFunction,
@@ -15,6 +16,8 @@ import {
 	ropeAndCacheDispatches,
 } from "./attention-plan.ts";
 import type { Dispatch } from "./dispatch.ts";
+import { type ExpertsOp, expertDispatches } from "./expert-plan.ts";
+import type { ExpertRoom } from "./expert-room.ts";
 import { convertRows } from "./kernels/convert-rows.ts";
 import type { Split } from "./kernels/linear.ts";
 import { postNorm } from "./kernels/post-norm.ts";
@@ -44,6 +47,14 @@ interface Pending {
 	readonly scale: number;
 }
 
+/** Buffers that layers share beside the activations. */
+export interface LayerRoom {
+	/** Of split linears. */
+	readonly partials: GPUBuffer;
+	/** null: there are none. */
+	readonly experts: ExpertRoom | null;
+}
+
 /** Up to so many tokens a linear does its own norm. */
 const MOST_FUSED_TOKENS = 1;
 
@@ -59,34 +70,32 @@ export function partialElements(parts: PlanParts, most: number): number {
 
 export async function buildLayers(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	most: number,
 ): Promise<Dispatch[]> {
 	const made: (Promise<Dispatch> | Promise<Dispatch[]>)[] = [];
 	let pending: Pending | null = null;
 	/** Adds what is pending, where the next op does not take it in. */
 	const settle = () => {
-		if (pending !== null) made.push(settleDispatch(parts, partials, pending));
+		if (pending !== null) made.push(settleDispatch(parts, room, pending));
 		pending = null;
 	};
 	for (const op of parts.program.ops)
 		switch (op.op) {
 			case "normLinear":
 			case "normGatedLinear": {
-				const takes: Pending | null = pending;
-				if (takes !== null && takes.residual.name !== op.input.name) settle();
-				if (op.norm === null) settle();
-				made.push(...normedLinear(parts, partials, op, pending, most));
+				if (op.norm === null || isOther(pending, op.input)) settle();
+				made.push(...normedLinear(parts, room, op, pending, most));
 				pending = null;
 				break;
 			}
 			case "linearAdd": {
 				settle();
 				const split = sumsOf(parts, op, most);
-				made.push(...linearAdd(parts, partials, op, split, most));
+				made.push(...linearAdd(parts, room, op, split, most));
 				const { residual, bias, scale } = op;
 				if (op.postNorm !== null)
-					made.push(postNormed(parts, partials, op, op.postNorm, most));
+					made.push(postNormed(parts, room, op, op.postNorm, most));
 				else if (split) pending = { residual, split, bias, scale };
 				break;
 			}
@@ -102,11 +111,34 @@ export async function buildLayers(
 				settle();
 				break;
 			case "mixtureOfExperts":
-				throw new Error("to come");
+				if (isOther(pending, op.residual)) settle();
+				made.push(...mixture(parts, room, op, pending, most));
+				pending = null;
+				break;
 			default:
 				op satisfies never;
 		}
 	return (await Promise.all(made)).flat();
+}
+
+const isOther = (pending: Pending | null, { name }: Activation): boolean =>
+	pending !== null && pending.residual.name !== name;
+
+function mixture(
+	parts: PlanParts,
+	room: LayerRoom,
+	op: ExpertsOp,
+	pending: Pending | null,
+	most: number,
+): Promise<Dispatch>[] {
+	assert(room.experts !== null, "a program with experts has room for them");
+	const { norm, residual } = op;
+	if (most <= MOST_FUSED_TOKENS && pending === null)
+		return expertDispatches(parts, room.experts, op, most, norm);
+	return [
+		normDispatch(parts, room, residual, norm, pending),
+		...expertDispatches(parts, room.experts, op, most, null),
+	];
 }
 
 /** Of a linear with a norm behind it the sums stay by themselves. */
@@ -130,7 +162,7 @@ function sumsOf(parts: PlanParts, op: LinearAdd, most: number): Split | null {
 
 function postNormed(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	op: LinearAdd,
 	norm: Norm,
 	most: number,
@@ -151,7 +183,7 @@ function postNormed(
 		postNorm(options, parts.gpu.abilities),
 		[
 			parts.activations.of(residual),
-			...pendingBuffers(parts, partials, pending),
+			...pendingBuffers(parts, room, pending),
 			vectorOf(parts.weights, norm.weight),
 		],
 		rowGrid,
@@ -160,7 +192,7 @@ function postNormed(
 
 function linearAdd(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	op: LinearAdd,
 	split: Split | null,
 	most: number,
@@ -169,14 +201,14 @@ function linearAdd(
 	return linearDispatches(parts, {
 		...addition(op, most),
 		input: activations.of(op.input),
-		output: split ? partials : activations.of(op.residual),
+		output: split ? room.partials : activations.of(op.residual),
 		outputBytes: BYTES.f32,
 	});
 }
 
 function normedLinear(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	op: NormedLinear,
 	pending: Pending | null,
 	most: number,
@@ -198,7 +230,7 @@ function normedLinear(
 	};
 	const prepare = () =>
 		norm
-			? normDispatch(parts, partials, op.input, norm, pending)
+			? normDispatch(parts, room, op.input, norm, pending)
 			: convertDispatch(parts, op.input);
 	return [...(isReady ? [] : [prepare()]), ...linearDispatches(parts, linear)];
 }
@@ -219,7 +251,7 @@ function convertDispatch(
 
 function normDispatch(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	input: Activation,
 	{ eps, weight }: Norm,
 	pending: Pending | null,
@@ -242,7 +274,7 @@ function normDispatch(
 		kernel,
 		[
 			activations.of(input),
-			...pendingBuffers(parts, partials, pending),
+			...pendingBuffers(parts, room, pending),
 			vectorOf(weights, weight),
 			activations.normed,
 		],
@@ -252,7 +284,7 @@ function normDispatch(
 
 function settleDispatch(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	pending: Pending,
 ): Promise<Dispatch> {
 	const { residual, split, bias, scale } = pending;
@@ -260,19 +292,19 @@ function settleDispatch(
 	return dispatchOf(
 		parts,
 		addPartials(options, parts.gpu.abilities),
-		[
-			parts.activations.of(residual),
-			...pendingBuffers(parts, partials, pending),
-		],
+		[parts.activations.of(residual), ...pendingBuffers(parts, room, pending)],
 		rowGrid,
 	);
 }
 
 function pendingBuffers(
 	{ weights }: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	pending: Pending | null,
 ): Bound[] {
 	if (pending === null) return [];
-	return [partials, ...(pending.bias ? [vectorOf(weights, pending.bias)] : [])];
+	return [
+		room.partials,
+		...(pending.bias ? [vectorOf(weights, pending.bias)] : []),
+	];
 }
