@@ -131,7 +131,8 @@ function pairDispatches(
 ): Promise<Dispatch>[] {
 	const { gpu, weights, activations, storage } = parts;
 	const { numExperts, topK, normalize, scale, residual } = op;
-	const { scores, routes, rows, gated } = room;
+	const { scores, routes, rows } = room;
+	const gated = gatedBuffer(room, op);
 	const route = routeTokens({
 		numExperts,
 		topK,
@@ -238,6 +239,7 @@ function sortedDispatches(
 		});
 	const { scores, routes, counts, ranks, firstRows, tileExperts, places } =
 		room;
+	const gated = gatedBuffer(room, op);
 	return [
 		dispatchOf(
 			parts,
@@ -274,14 +276,9 @@ function sortedDispatches(
 			gateUpShape(parts, op),
 			[op.gateUp, op.gateUpBias],
 			room.rows,
-			room.gated,
+			gated,
 		),
-		...multiply(
-			downShape(parts, op),
-			[op.down, op.downBias],
-			room.gated,
-			room.rows,
-		),
+		...multiply(downShape(parts, op), [op.down, op.downBias], gated, room.rows),
 		dispatchOf(
 			parts,
 			combineExperts({ width, storage, topK, scale, isSorted: true }),
@@ -294,6 +291,12 @@ function sortedDispatches(
 			grid(rowGrid),
 		),
 	];
+}
+
+function gatedBuffer({ gated }: ExpertRoom, { down }: ExpertsOp): GPUBuffer {
+	const buffer = gated.get(down.shape[1]);
+	if (buffer === undefined) throw new Error(`no room for ${down.name}`);
+	return buffer;
 }
 
 /** Of one expert. */
