@@ -23,6 +23,7 @@ import {
 import {
 	placedRows,
 	placeOfRow,
+	placesOfRows,
 	type RowLayout,
 	rowLayouts,
 } from "./row-layout.ts";
@@ -247,7 +248,9 @@ async function packChunk(
 	const options = { from: dtype, format, columns, layout };
 	const kernel = await compile(packWeight(options));
 	const firstRow = offset / columns;
+	const [start, end] = placesOfRows(layout, firstRow, numRows);
 	for (const { rowStart, rows: sliceRows, values, scales } of slices) {
+		if (end <= rowStart || start >= rowStart + sliceRows) continue;
 		const header = new Uint32Array(PACK_HEADER_WORDS);
 		header.set([firstRow, numRows, rowStart, sliceRows, number]);
 		await uploader.send(header, bytes, (encoder, raw) => {

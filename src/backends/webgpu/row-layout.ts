@@ -45,6 +45,20 @@ export function placeOfRow(
 	return start + (i < half ? 2 * i : 2 * (i - half) + 1);
 }
 
+/** Rows [start, end) of the buffer hold all that rows [row, row + count) of the weight go to. */
+export function placesOfRows(
+	layout: RowLayout,
+	row: number,
+	count: number,
+): readonly [start: number, end: number] {
+	const { rows, pitch, interleaved } = layout;
+	const last = row + count - 1;
+	if (!interleaved)
+		return [placeOfRow(layout, row), placeOfRow(layout, last) + 1];
+	const [first, end] = [row, last + rows].map((r) => Math.floor(r / rows));
+	return [first * pitch, end * pitch];
+}
+
 /** Weights whose rows are gate then up, and their biases. */
 function gatedNames({ ops }: Program): Set<string> {
 	const weights = ops.flatMap((op) => {
