@@ -51,7 +51,8 @@ print("load seconds", figures.loadSeconds as number);
 if (values.only.includes("workload"))
 	for (let round = 0; round < Number(values.rounds); round++) {
 		const { outputTokensPerSecond, seconds } = await runWorkload();
-		const name = `workload, ${round === 0 ? "cold" : "warm"}: output tokens/s`;
+		const which = round === 0 ? "cold" : `warm ${round}`;
+		const name = `workload, ${which}: output tokens/s`;
 		print(name, outputTokensPerSecond, `${seconds.toFixed(2)} s`);
 		figures[name] = outputTokensPerSecond;
 	}
