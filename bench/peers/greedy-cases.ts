@@ -1,0 +1,109 @@
+/** The models that greedy.ts compares: the bundled one in every type that is written, and a tiny one of each family that GGUF has a name for. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createTokenizer } from "../../src/tokenizer/tokenizer.ts";
+import type { WrittenType } from "./checkpoint-gguf.ts";
+
+export interface GreedyCase {
+	readonly name: string;
+	readonly folder: string;
+	readonly hasTokenizer: boolean;
+	readonly types: readonly WrittenType[];
+	readonly prompts: readonly (readonly number[])[];
+	/** Of the prompts, where they are text: both engines must make the same tokens of it. */
+	readonly texts: readonly string[];
+	/** Tokens of the longest sequence: where long ropes begin depends on it. */
+	readonly contextSize: number;
+	/** Fields of config.json that are written otherwise; see checkpoint-gguf.ts. */
+	readonly changes?: Readonly<Record<string, unknown>>;
+	/** Why no file is written. */
+	readonly leftOut?: string;
+}
+
+const ROOT = join(import.meta.dirname, "../..");
+
+const TEXTS = [
+	"Once upon a time there was a small",
+	"A paged KV cache keeps",
+	"<|im_start|>user\nWhat is a scheduler?<|im_end|>\n<|im_start|>assistant\n",
+	"Continuous batching lets requests join",
+];
+
+function bundled(): GreedyCase {
+	const folder = join(ROOT, "demo-model");
+	const read = (name: string) =>
+		JSON.parse(readFileSync(join(folder, name), "utf8"));
+	const tokenizer = createTokenizer(
+		read("tokenizer.json"),
+		read("tokenizer_config.json"),
+	);
+	return {
+		name: "demo-model",
+		folder,
+		hasTokenizer: true,
+		types: ["f32", "f16", "bf16", "q8_0", "q4_0", "q6_k", "q4_k"],
+		prompts: TEXTS.map((text) => tokenizer.encode(text)),
+		texts: TEXTS,
+		contextSize: 256,
+	};
+}
+
+/** Of the golden checkpoints, those that say something of a GGUF's family. */
+const FAMILIES: Readonly<
+	Record<string, Pick<GreedyCase, "changes" | "leftOut">>
+> = {
+	"qwen3/bf16-head64": {},
+	"qwen3/bias-group8": {},
+	"families/qwen2-window": {},
+	"families/qwen2-yarn": {},
+	"families/llama-bias-linear": {},
+	// GGUF has the divisors alone, and readers take them for Llama 3's own.
+	"families/llama3-rope": {
+		changes: {
+			rope_scaling: {
+				rope_type: "llama3",
+				factor: 8,
+				low_freq_factor: 1,
+				high_freq_factor: 4,
+				original_max_position_embeddings: 8192,
+			},
+		},
+	},
+	"families/mistral-window": {},
+	"families/mixtral": {},
+	"families/gemma2-caps": {},
+	"families/gemma3-local-rope": {},
+	"families/gemma3-layer-ropes": {},
+	"families/phi3-short": {},
+	"families/phi3-long": {},
+	"families/smollm3-nope": {},
+	"families/olmo2-post-norm": {},
+	"families/granite-multipliers": {},
+	"families/gpt-oss": {},
+	"families/llama-dynamic": { leftOut: "GGUF has no word for a dynamic rope" },
+	"families/qwen3-moe-mixed": {
+		leftOut: "llama.cpp has no Qwen3-MoE with plain layers between",
+	},
+};
+
+function tiny([name, own]: [string, (typeof FAMILIES)[string]]): GreedyCase {
+	const folder = join(ROOT, "test/golden", name);
+	const { cases } = JSON.parse(
+		readFileSync(join(folder, "golden.json"), "utf8"),
+	) as { cases: { promptTokenIds: number[] }[] };
+	return {
+		name,
+		folder,
+		hasTokenizer: false,
+		types: ["f32", "f16"],
+		prompts: cases.map(({ promptTokenIds }) => promptTokenIds),
+		texts: [],
+		contextSize: 256,
+		...own,
+	};
+}
+
+export const greedyCases = (): GreedyCase[] => [
+	bundled(),
+	...Object.entries(FAMILIES).map(tiny),
+];
