@@ -18,7 +18,8 @@ export interface Sampler {
 
 interface LlamaModel {
 	readonly _model: unknown;
-	tokenize(text: string): readonly number[];
+	/** `special`: names of special tokens stand for them. */
+	tokenize(text: string, special: boolean): readonly number[];
 	createContext(options: ContextOptions): Promise<LlamaContext>;
 }
 

@@ -28,7 +28,7 @@ async function answer(start: LlamaGreedyStart): Promise<LlamaGreedyAnswer> {
 		for (const prompt of start.prompts)
 			outputs.push(await greedy(llama, start, prompt));
 		const tokenized = start.texts.map((text) => [
-			...llama.model.tokenize(text),
+			...llama.model.tokenize(text, true),
 		]);
 		const about = llama.binding.systemInfo().trim();
 		await llama.close();
