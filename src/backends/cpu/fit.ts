@@ -1,16 +1,15 @@
 /** In which format each matrix is kept, what a program then takes of memory, and what to do where that is too much. Allocates nothing. */
 import { isBlockDtype } from "../../weights/ggml-blocks.ts";
-import type { Limits, StoredDtype, WeightSource } from "../backend.ts";
+import type {
+	Limits,
+	MemoryNeed,
+	StoredDtype,
+	WeightSource,
+} from "../backend.ts";
 import type { Op, Program, Weight } from "../program.ts";
 import type { CpuOptions } from "./backend.ts";
 import { isWeightFormat, type WeightFormat } from "./format.ts";
-import {
-	cacheRoom,
-	type LayoutOptions,
-	type MemoryNeed,
-	memoryNeed,
-	mib,
-} from "./layout.ts";
+import { cacheRoom, type LayoutOptions, memoryNeed, mib } from "./layout.ts";
 
 type FormatOptions = Pick<CpuOptions, "quantization" | "dtype">;
 type Tensors = Pick<WeightSource, "tensors">;
@@ -80,24 +79,18 @@ function keptAsHalves({ tensors }: Tensors): string {
 	return `Weights that the file has in ${grown.join(", ")} are kept in f16 unless a quantization is asked for. `;
 }
 
-export interface CpuNeed extends MemoryNeed {
-	/** Bytes of keys and values that there is room for beside the rest; negative where the rest is too much. */
-	readonly cacheBytes: number;
-}
-
-/** What `compile` would take, of a cache in f16. */
-export function cpuNeed(
+/** What `compile` would take, whatever the checkpoint has, with a cache in f16. */
+export function measureCpu(
 	program: Program,
 	limits: Limits,
 	numThreads: number,
-	{ quantization, dtype }: FormatOptions,
-): CpuNeed {
-	const formatOf = formatsOf({ tensors: new Map() }, { quantization, dtype });
-	const need = memoryNeed(program, {
+	options: FormatOptions,
+): MemoryNeed {
+	const formatOf = formatsOf({ tensors: new Map() }, options);
+	return memoryNeed(program, {
 		limits,
 		numThreads,
 		cacheType: "f16",
 		formatOf,
 	});
-	return { ...need, cacheBytes: cacheRoom(need) };
 }

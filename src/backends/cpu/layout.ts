@@ -1,6 +1,6 @@
 /** Lays a program out in one memory: weights, activations, tasks, steps, and the cache in what is left. Knows no threads and no weights' values. */
 import { NanoVllmError } from "../../errors.ts";
-import type { Limits, TensorDtype } from "../backend.ts";
+import type { Limits, MemoryNeed, TensorDtype } from "../backend.ts";
 import type { Op, Program, Weight } from "../program.ts";
 import { createArena } from "./arena.ts";
 import { expertGroupsOf } from "./expert-tasks.ts";
@@ -54,15 +54,6 @@ export interface LayoutOptions {
 	readonly mend?: () => string;
 }
 
-/** What a program takes before there is a cache. */
-export interface MemoryNeed {
-	readonly weightBytes: number;
-	/** Activations, steps and scratch. */
-	readonly stepBytes: number;
-	/** Keys and values of blockSize tokens in all layers. */
-	readonly bytesPerBlock: number;
-}
-
 export const WASM_MEMORY_BYTES = 2 ** 32;
 export const PAGE_BYTES = 65_536;
 /** Constants of the kernels lie below. */
@@ -78,8 +69,8 @@ export const memoryNeed = (
 ): MemoryNeed => layOutSteps(program, options).need;
 
 /** What a WebAssembly memory has room for beside them. */
-export const cacheRoom = ({ weightBytes, stepBytes }: MemoryNeed): number =>
-	WASM_MEMORY_BYTES - PAGE_BYTES - weightBytes - stepBytes;
+export const cacheRoom = (need: MemoryNeed): number =>
+	need.deviceBytes - need.weightBytes - need.stepBytes;
 
 /** @throws out_of_memory where weights and one block of cache do not fit wasm32 */
 export function layOut(program: Program, options: LayoutOptions): Layout {
@@ -138,7 +129,13 @@ function layOutSteps(program: Program, options: LayoutOptions) {
 	return {
 		arena,
 		places,
-		need: { weightBytes, stepBytes: arena.end - weightBytes, bytesPerBlock },
+		need: {
+			weightBytes,
+			stepBytes: arena.end - weightBytes,
+			bytesPerBlock,
+			blockSize: limits.blockSize,
+			deviceBytes: WASM_MEMORY_BYTES - PAGE_BYTES,
+		},
 		blockBytes,
 		cacheTasks,
 		steps,
