@@ -6,7 +6,9 @@ import type { WrittenType } from "./checkpoint-gguf.ts";
 
 export interface GreedyCase {
 	readonly name: string;
+	/** Of a checkpoint; where there is only a config.json, weights are random. */
 	readonly folder: string;
+	readonly config?: Readonly<Record<string, unknown>>;
 	readonly hasTokenizer: boolean;
 	readonly types: readonly WrittenType[];
 	readonly prompts: readonly (readonly number[])[];
@@ -106,7 +108,39 @@ function tiny([name, own]: [string, (typeof FAMILIES)[string]]): GreedyCase {
 	};
 }
 
+/** Mixtures whose rows are whole blocks, with random weights: no golden checkpoint is one that llama.cpp takes. */
+function mixture(): GreedyCase {
+	return {
+		name: "random/qwen3-moe",
+		folder: "",
+		config: {
+			architectures: ["Qwen3MoeForCausalLM"],
+			vocab_size: 600,
+			hidden_size: 64,
+			intermediate_size: 96,
+			moe_intermediate_size: 32,
+			num_hidden_layers: 2,
+			num_attention_heads: 4,
+			num_key_value_heads: 2,
+			head_dim: 16,
+			max_position_embeddings: 256,
+			num_experts: 8,
+			num_experts_per_tok: 3,
+			norm_topk_prob: true,
+			tie_word_embeddings: false,
+		},
+		hasTokenizer: false,
+		types: ["f32", "f16", "q8_0"],
+		prompts: [1, 13, 50, 100].map((length) =>
+			Array.from({ length }, (_, i) => (i * i * 37 + 11 * length) % 600),
+		),
+		texts: [],
+		contextSize: 256,
+	};
+}
+
 export const greedyCases = (): GreedyCase[] => [
 	bundled(),
+	mixture(),
 	...Object.entries(FAMILIES).map(tiny),
 ];

@@ -22,6 +22,7 @@ import {
 	recordGreedy,
 } from "./greedy-report.ts";
 import type { LlamaGreedyAnswer, LlamaGreedyStart } from "./llama-greedy.ts";
+import { ensureCheckpoint } from "./write-checkpoint.ts";
 
 /** The largest gap of logits that rounding explains, by the type of the weights. */
 const BOUNDS: Readonly<Record<WrittenType, number>> = {
@@ -91,11 +92,12 @@ async function compare(
 	one: GreedyCase,
 	type: WrittenType,
 ): Promise<GreedyResult> {
-	const { name, folder, changes, hasTokenizer, prompts, leftOut } = one;
+	const { name, changes, hasTokenizer, prompts, leftOut } = one;
 	const facts = { name, type, architecture: "", numPrompts: prompts.length };
 	if (leftOut !== undefined)
 		return { ...facts, verdict: `left out: ${leftOut}`, isWrong: false };
 	const path = join(values.dir, `${name.replace("/", "-")}-${type}.gguf`);
+	const folder = await folderOf(one);
 	const { architecture } = await writeCheckpoint(path, folder, {
 		type,
 		changes,
@@ -113,6 +115,15 @@ async function compare(
 	} finally {
 		rmSync(path);
 	}
+}
+
+/** Where the checkpoint lies; a random one is written once. */
+async function folderOf({ name, folder, config }: GreedyCase): Promise<string> {
+	if (config === undefined) return folder;
+	const model = join(values.dir, name.replace("/", "-"));
+	mkdirSync(model, { recursive: true });
+	writeFileSync(join(model, "config.json"), JSON.stringify(config));
+	return ensureCheckpoint(values.dir, model);
 }
 
 /** An abort inside llama.cpp ends its process without an answer. */
