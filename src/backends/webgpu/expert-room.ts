@@ -1,11 +1,11 @@
 /** The buffers that mixtures of experts pass rows through, large enough for every such op and step of a program; layers share them. */
 import {
-	chunkOf,
+	chunkTokens,
 	type ExpertsOp,
 	expertRows,
 	routerSpec,
 	tilingOf,
-} from "./expert-plan.ts";
+} from "./expert-shapes.ts";
 import { mostTiles } from "./kernels/place-experts.ts";
 import { BYTES, paddedRows, stride } from "./layout.ts";
 import { splitOf } from "./linear-plan.ts";
@@ -34,7 +34,7 @@ type Sizes = Readonly<Record<keyof ExpertRoom, number>> & {
 function sizesFor(parts: PlanParts, op: ExpertsOp, most: number): Sizes {
 	const { numExperts, topK } = op;
 	const tiling = tilingOf(parts, op, most);
-	const tokens = chunkOf(parts, op, tiling, most);
+	const tokens = chunkTokens(parts, op, tiling, most);
 	const rows = paddedRows(expertRows(op, tiling, tokens));
 	const words = BYTES[parts.storage] / 4;
 	const split = splitOf(parts, routerSpec(op, most, null));
