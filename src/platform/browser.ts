@@ -20,6 +20,7 @@ export const platform: Platform = {
 	spawnWorker,
 	enableWasmRevectorize: () => false,
 	gpu: async () => globalThis.navigator?.gpu ?? null,
+	xgrammar,
 	randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0],
 	now: () => performance.now(),
 };
@@ -58,4 +59,11 @@ function spawnWorker(module: WorkerModule, data: unknown): WorkerHandle {
 		setReferenced() {},
 		terminate: async () => worker.terminate(),
 	};
+}
+
+/** Where a bundler takes the package for the ES module it says it is, it leaves its exports on the global object. */
+async function xgrammar(): Promise<unknown> {
+	const module: object = await import("@mlc-ai/web-xgrammar").catch(() => ({}));
+	if ("GrammarCompiler" in module) return module;
+	return (globalThis as { xgrammar?: unknown }).xgrammar ?? null;
 }

@@ -1,0 +1,3 @@
+export function narrowSchema(json: unknown): string {
+	return typeof json === "string" ? json : JSON.stringify(json);
+}

@@ -1,0 +1,51 @@
+/** SamplingParams.structuredOutputs → what XGrammar compiles; a tokenizer's tokens → the bytes it matches. Knows no threads. */
+import {
+	checkStructuredOutputs,
+	type StructuredOutputs,
+} from "../structured-outputs.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { narrowSchema } from "./json-schema.ts";
+import type { GrammarSpec, Vocabulary } from "./messages.ts";
+
+/** @throws invalid_sampling_params */
+export function grammarSpec(given: StructuredOutputs): GrammarSpec {
+	const kind = checkStructuredOutputs(given);
+	const anyWhitespace = given.disableAnyWhitespace !== true;
+	switch (kind) {
+		case "json":
+			return { kind, schema: narrowSchema(given.json), anyWhitespace };
+		case "jsonObject":
+			return { kind: "json", schema: '{"type":"object"}', anyWhitespace };
+		case "regex":
+			return { kind, pattern: given.regex ?? "" };
+		case "choice":
+			return { kind, choices: [...new Set(given.choice)] };
+		case "grammar":
+			return { kind, ebnf: given.grammar ?? "" };
+		default:
+			return kind satisfies never;
+	}
+}
+
+/** The tokens the model has logits for; those without text, and those beyond the tokenizer's, have no bytes. */
+export function vocabularyOf(
+	tokenizer: Tokenizer,
+	vocabSize: number,
+	stopTokenIds: readonly number[],
+): Vocabulary {
+	const ends = new Uint32Array(vocabSize);
+	let bytes = new Uint8Array(8 * vocabSize);
+	let end = 0;
+	for (let id = 0; id < vocabSize; id++) {
+		const token = tokenizer.tokenBytes(id);
+		if (end + token.length > bytes.length) {
+			const larger = new Uint8Array(2 * (end + token.length));
+			larger.set(bytes);
+			bytes = larger;
+		}
+		bytes.set(token, end);
+		end += token.length;
+		ends[id] = end;
+	}
+	return { bytes: bytes.slice(0, end), ends, stopTokenIds };
+}
