@@ -4,8 +4,10 @@ import {
 	type StructuredOutputs,
 } from "../structured-outputs.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { checkGrammar } from "./ebnf.ts";
 import { narrowSchema } from "./json-schema.ts";
 import type { GrammarSpec, Vocabulary } from "./messages.ts";
+import { translatePattern } from "./pattern.ts";
 
 /** @throws invalid_sampling_params */
 export function grammarSpec(given: StructuredOutputs): GrammarSpec {
@@ -17,11 +19,18 @@ export function grammarSpec(given: StructuredOutputs): GrammarSpec {
 		case "jsonObject":
 			return { kind: "json", schema: '{"type":"object"}', anyWhitespace };
 		case "regex":
-			return { kind, pattern: given.regex ?? "" };
+			return {
+				kind,
+				pattern: translatePattern(
+					given.regex ?? "",
+					"structuredOutputs.regex",
+					false,
+				),
+			};
 		case "choice":
 			return { kind, choices: [...new Set(given.choice)] };
 		case "grammar":
-			return { kind, ebnf: given.grammar ?? "" };
+			return { kind, ebnf: checkGrammar(given.grammar ?? "") };
 		default:
 			return kind satisfies never;
 	}

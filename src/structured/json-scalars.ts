@@ -1,0 +1,118 @@
+/** Strings and numbers of a JSON schema as XGrammar gets them right (json-schema.ts). */
+import type { Refuse, Schema } from "./json-schema.ts";
+import { translatePattern } from "./pattern.ts";
+
+/** Formats XGrammar knows; the last two as patterns, because its own let too much through. */
+const FORMATS: Readonly<Record<string, string | null>> = {
+	date: null,
+	time: null,
+	duration: null,
+	ipv4: null,
+	ipv6: null,
+	hostname: null,
+	uuid: null,
+	uri: null,
+	"uri-reference": null,
+	"uri-template": null,
+	"date-time":
+		"\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d+)?(Z|[+-]([01]\\d|2[0-3]):[0-5]\\d)",
+	email:
+		"[\\w!#$%&'*+/=?^`{|}~-]+(\\.[\\w!#$%&'*+/=?^`{|}~-]+)*@[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*",
+};
+const MAX_LENGTH = 2 ** 20;
+
+export function narrowString(
+	schema: Schema,
+	path: string,
+	refuse: Refuse,
+): Schema {
+	const { minLength, maxLength, pattern, format } = schema;
+	const lengths = [minLength, maxLength].filter((n) => n !== undefined);
+	const given = [pattern, format].filter((x) => x !== undefined);
+	if (given.length + (lengths.length > 0 ? 1 : 0) > 1)
+		throw refuse(
+			path,
+			'of "pattern", "format" and lengths one at a time can be honoured. Put the length into the pattern.',
+		);
+	const ofPattern = (text: string): Schema => ({
+		type: "string",
+		pattern: translatePattern(text, `structuredOutputs.json at ${path}`, true),
+	});
+	if (pattern !== undefined) {
+		if (typeof pattern !== "string")
+			throw refuse(path, '"pattern" must be a text.');
+		return ofPattern(pattern);
+	}
+	if (format !== undefined) {
+		if (typeof format !== "string" || !Object.hasOwn(FORMATS, format))
+			throw refuse(
+				path,
+				`"format" ${JSON.stringify(format)} is not one of ${Object.keys(FORMATS).join(", ")}. Use a pattern, or leave it out.`,
+			);
+		const own = FORMATS[format];
+		return own === null ? { type: "string", format } : ofPattern(own);
+	}
+	if (lengths.length === 0) return { type: "string" };
+	const isLength = (n: unknown) =>
+		Number.isSafeInteger(n) && Number(n) >= 0 && Number(n) <= MAX_LENGTH;
+	const wrong = lengths.find((n) => !isLength(n));
+	if (
+		wrong !== undefined ||
+		Number(minLength ?? 0) > Number(maxLength ?? MAX_LENGTH)
+	)
+		throw refuse(
+			path,
+			`lengths must be whole numbers up to ${MAX_LENGTH}, the least first, got ${lengths.map((n) => JSON.stringify(n)).join(" and ")}.`,
+		);
+	// XGrammar's own lengths let raw control characters through. One character each: no escapes.
+	return {
+		type: "string",
+		pattern: `[^"\\\\\\x00-\\x1f]{${minLength ?? 0},${maxLength ?? ""}}`,
+	};
+}
+
+/** Whole numbers between two bounds are right; other numbers only above or below one whole number. */
+export function narrowNumber(
+	schema: Schema,
+	type: "number" | "integer",
+	path: string,
+	refuse: Refuse,
+): Schema {
+	const { minimum, maximum, multipleOf } = schema;
+	const { exclusiveMinimum: above, exclusiveMaximum: below } = schema;
+	for (const bound of [minimum, maximum, above, below])
+		if (bound !== undefined && !Number.isFinite(bound))
+			throw refuse(
+				path,
+				`bounds must be numbers, got ${JSON.stringify(bound)}.`,
+			);
+	if (multipleOf !== undefined && !(multipleOf === 1 && type === "integer"))
+		throw refuse(path, '"multipleOf" cannot be honoured. Leave it out.');
+	const bounds = [minimum, maximum, above, below].filter(
+		(bound) => bound !== undefined,
+	);
+	if (bounds.length === 0) return { type };
+	if (type === "number") {
+		const inclusive = minimum ?? maximum;
+		if (bounds.length === 1 && Number.isSafeInteger(inclusive))
+			return { type, ...(minimum === undefined ? { maximum } : { minimum }) };
+		throw refuse(
+			path,
+			'of a "number" one bound can be honoured, a whole "minimum" or "maximum". Use type integer, or check it afterwards.',
+		);
+	}
+	const limit = Number.MAX_SAFE_INTEGER;
+	const low = Math.max(
+		Math.ceil(Number(minimum ?? -limit)),
+		Math.floor(Number(above ?? -limit - 1)) + 1,
+		-limit,
+	);
+	const high = Math.min(
+		Math.floor(Number(maximum ?? limit)),
+		Math.ceil(Number(below ?? limit + 1)) - 1,
+		limit,
+	);
+	if (low > high)
+		throw refuse(path, "no safe integer lies between its bounds.");
+	return { type, minimum: low, maximum: high };
+}
