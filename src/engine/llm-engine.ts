@@ -108,6 +108,8 @@ export class LlmEngine {
 	readonly #requests = new Map<string, RequestState>();
 	/** Constrained sequences whose next mask is being worked out. */
 	readonly #unmasked = new Set<Sequence>();
+	/** Ends a wait for masks: there may be something else to run. */
+	#stopWaiting = () => {};
 	#loop: Promise<void> | null = null;
 	/** Why no request is taken any more; null while open. */
 	#closed: NanoVllmError | null = null;
@@ -163,6 +165,7 @@ export class LlmEngine {
 		this.#requests.set(requestId, { ...state, numStarted: 1 });
 		this.#scheduler.add(sequences[0]);
 		this.#loop ??= this.#run();
+		this.#stopWaiting();
 		return metrics;
 	}
 
@@ -249,10 +252,14 @@ export class LlmEngine {
 		}
 	}
 
-	/** Waits until some sequence's mask is there, or never will be: that fails its request. */
+	/** Waits until some sequence's mask is there, or never will be (that fails its request), or requests come or go. */
 	async #nextMasks(): Promise<void> {
+		const change = new Promise<void>((resolve) => {
+			this.#stopWaiting = resolve;
+		});
 		const pending = [...this.#unmasked].map((seq) => seq.constraint?.pending);
-		await Promise.race(pending.map((mask) => mask?.catch(() => {})));
+		const masks = pending.map((mask) => mask?.catch(() => {}));
+		await Promise.race([change, ...masks]);
 		await null; // all that settled with it
 	}
 
@@ -367,6 +374,7 @@ export class LlmEngine {
 		if (!unfinished.delete(seq)) return;
 		metrics.numPreemptions += seq.numPreemptions;
 		this.#unmasked.delete(seq);
+		this.#stopWaiting();
 		seq.constraint?.dispose();
 		if (unfinished.size === 0) {
 			metrics.finishedMs = this.#config.now();
