@@ -36,7 +36,10 @@ export function grammarSpec(given: StructuredOutputs): GrammarSpec {
 	}
 }
 
-/** The tokens the model has logits for; those without text, and those beyond the tokenizer's, have no bytes. */
+/** Bytes that occur in no UTF-8 text; XGrammar does not mind them. */
+const isNever = (byte: number) => byte === 0xc0 || byte === 0xc1 || byte > 0xf4;
+
+/** The tokens the model has logits for; those that are no text, and those beyond the tokenizer's, have no bytes. */
 export function vocabularyOf(
 	tokenizer: Tokenizer,
 	vocabSize: number,
@@ -47,6 +50,10 @@ export function vocabularyOf(
 	let end = 0;
 	for (let id = 0; id < vocabSize; id++) {
 		const token = tokenizer.tokenBytes(id);
+		if (token.some(isNever)) {
+			ends[id] = end;
+			continue;
+		}
 		if (end + token.length > bytes.length) {
 			const larger = new Uint8Array(2 * (end + token.length));
 			larger.set(bytes);
