@@ -46,22 +46,18 @@ export function vocabularyOf(
 	stopTokenIds: readonly number[],
 ): Vocabulary {
 	const ends = new Uint32Array(vocabSize);
-	let bytes = new Uint8Array(8 * vocabSize);
+	const tokens: Uint8Array[] = [];
 	let end = 0;
 	for (let id = 0; id < vocabSize; id++) {
 		const token = tokenizer.tokenBytes(id);
-		if (token.some(isNever)) {
-			ends[id] = end;
-			continue;
-		}
-		if (end + token.length > bytes.length) {
-			const larger = new Uint8Array(2 * (end + token.length));
-			larger.set(bytes);
-			bytes = larger;
-		}
-		bytes.set(token, end);
-		end += token.length;
+		if (!token.some(isNever)) end += tokens[tokens.push(token) - 1].length;
 		ends[id] = end;
 	}
-	return { bytes: bytes.slice(0, end), ends, stopTokenIds };
+	const bytes = new Uint8Array(end);
+	let at = 0;
+	for (const token of tokens) {
+		bytes.set(token, at);
+		at += token.length;
+	}
+	return { bytes, ends, stopTokenIds };
 }
