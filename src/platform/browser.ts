@@ -61,9 +61,14 @@ function spawnWorker(module: WorkerModule, data: unknown): WorkerHandle {
 	};
 }
 
-/** Where a bundler takes the package for the ES module it says it is, it leaves its exports on the global object. */
+/**
+ * Served beside the script that asks, as it is: it names modules of Node that it does not use here, over which bundlers fall. Taken
+ * for the ES module it says it is, it leaves its exports on the global object.
+ */
 async function xgrammar(): Promise<unknown> {
-	const module: object = await import("@mlc-ai/web-xgrammar").catch(() => ({}));
-	if ("GrammarCompiler" in module) return module;
+	const url = new URL("web-xgrammar.js", globalThis.location.href).href;
+	await import(/* @vite-ignore */ /* webpackIgnore: true */ url).catch(
+		() => {},
+	);
 	return (globalThis as { xgrammar?: unknown }).xgrammar ?? null;
 }

@@ -26,7 +26,7 @@ export interface Platform {
 	enableWasmRevectorize(on: boolean): boolean;
 	/** WebGPU's entry point, the same object every time; null where there is none. Does not say whether an adapter exists. */
 	gpu(): Promise<GPU | null>;
-	/** The exports of the optional package @mlc-ai/web-xgrammar, a fresh instance; null where it is not installed. */
+	/** The exports of the optional package @mlc-ai/web-xgrammar; null where it is not installed, or not served. */
 	xgrammar(): Promise<unknown>;
 	/** 32 unpredictable bits, as an unsigned integer. */
 	randomSeed(): number;

@@ -73,7 +73,7 @@ function without(range: Range, excluded: readonly Range[]): Range[] {
 }
 
 function asciiItems(ranges: readonly Range[]): string {
-	const char = (code: number) => `\\x${code.toString(16).padStart(2, "0")}`;
+	const char = (code: number) => `\\u${code.toString(16).padStart(4, "0")}`;
 	return ranges
 		.map(([first, last]) =>
 			first === last ? char(first) : `${char(first)}-${char(last)}`,

@@ -164,9 +164,11 @@ function createTrial(startNew: () => GrammarThread, maxCompileMs: number) {
 }
 
 function refused(spec: GrammarSpec, { message }: Error): NanoVllmError {
+	// Positions are those of a pattern that was rewritten.
+	const words = message.replace(/^(Regex .*?) at position \d+/, "$1");
 	return new NanoVllmError(
 		"invalid_sampling_params",
-		`structuredOutputs.${spec.kind}: XGrammar says "${message}". Mend it, or make it simpler.`,
+		`structuredOutputs.${spec.kind}: XGrammar says "${words.replace(/\.$/, "")}". Mend it, or make it simpler.`,
 	);
 }
 

@@ -67,11 +67,11 @@ export function narrowString(
 	// XGrammar's own lengths let raw control characters through. One character each: no escapes.
 	return {
 		type: "string",
-		pattern: `[^"\\\\\\x00-\\x1f]{${minLength ?? 0},${maxLength ?? ""}}`,
+		pattern: `[^"\\\\\\u0000-\\u001f]{${minLength ?? 0},${maxLength ?? ""}}`,
 	};
 }
 
-/** Whole numbers between two bounds are right; other numbers only above or below one whole number. */
+/** XGrammar is right about whole numbers between two bounds; with one, or among fractions, it takes wrong ones and misses others. */
 export function narrowNumber(
 	schema: Schema,
 	type: "number" | "integer",
@@ -92,15 +92,11 @@ export function narrowNumber(
 		(bound) => bound !== undefined,
 	);
 	if (bounds.length === 0) return { type };
-	if (type === "number") {
-		const inclusive = minimum ?? maximum;
-		if (bounds.length === 1 && Number.isSafeInteger(inclusive))
-			return { type, ...(minimum === undefined ? { maximum } : { minimum }) };
+	if (type === "number")
 		throw refuse(
 			path,
-			'of a "number" one bound can be honoured, a whole "minimum" or "maximum". Use type integer, or check it afterwards.',
+			'bounds of a "number" cannot be honoured, only those of an "integer". Use that, or check the answer.',
 		);
-	}
 	const limit = Number.MAX_SAFE_INTEGER;
 	const low = Math.max(
 		Math.ceil(Number(minimum ?? -limit)),

@@ -84,7 +84,7 @@ function writeInJson(code: number): string {
 function literal(code: number): string {
 	const char = String.fromCodePoint(code);
 	if (code >= 0x80 || /[a-z0-9]/i.test(char)) return char;
-	return `\\x${code.toString(16).padStart(2, "0")}`;
+	return `\\u${code.toString(16).padStart(4, "0")}`;
 }
 
 function createReader(chars: readonly string[], where: string) {

@@ -27,11 +27,13 @@ interface Waiting {
 /** As source, as a build, or beside a bundle. */
 function threadModule(): WorkerModule {
 	const here = import.meta.url;
-	const name = here.endsWith(".ts") ? "./worker.ts" : "./worker.js";
+	const kind = here.endsWith(".ts") ? "ts" : "js";
 	return {
-		url: new URL(name, here),
+		url: new URL(`./grammar-worker.${kind}`, here),
 		create: () =>
-			new Worker(new URL("./worker.js", import.meta.url), { type: "module" }),
+			new Worker(new URL("./grammar-worker.js", import.meta.url), {
+				type: "module",
+			}),
 	};
 }
 
@@ -61,7 +63,9 @@ export function startThread(
 				return void end(
 					new NanoVllmError(
 						"device_unavailable",
-						"structuredOutputs need the npm package @mlc-ai/web-xgrammar, which is not installed here. npm install @mlc-ai/web-xgrammar@0.1.27",
+						platform.name === "node"
+							? "structuredOutputs need the npm package @mlc-ai/web-xgrammar, which is not installed here. npm install @mlc-ai/web-xgrammar@0.1.27"
+							: "structuredOutputs need lib/index.js of the npm package @mlc-ai/web-xgrammar, served as web-xgrammar.js beside grammar-worker.js. Copy it there.",
 					),
 				);
 			default:
