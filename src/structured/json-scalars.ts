@@ -1,6 +1,6 @@
 /** Strings and numbers of a JSON schema as XGrammar gets them right (json-schema.ts). */
-import type { Refuse, Schema } from "./json-schema.ts";
 import { translatePattern } from "./pattern.ts";
+import { refuse, type Schema } from "./schema.ts";
 
 /** Formats XGrammar knows; the last two as patterns, because its own let too much through. */
 const FORMATS: Readonly<Record<string, string | null>> = {
@@ -21,11 +21,7 @@ const FORMATS: Readonly<Record<string, string | null>> = {
 };
 const MAX_LENGTH = 2 ** 20;
 
-export function narrowString(
-	schema: Schema,
-	path: string,
-	refuse: Refuse,
-): Schema {
+export function narrowString(schema: Schema, path: string): Schema {
 	const { minLength, maxLength, pattern, format } = schema;
 	const lengths = [minLength, maxLength].filter((n) => n !== undefined);
 	const given = [pattern, format].filter((x) => x !== undefined);
@@ -76,7 +72,6 @@ export function narrowNumber(
 	schema: Schema,
 	type: "number" | "integer",
 	path: string,
-	refuse: Refuse,
 ): Schema {
 	const { minimum, maximum, multipleOf } = schema;
 	const { exclusiveMinimum: above, exclusiveMaximum: below } = schema;

@@ -3,13 +3,10 @@
  * what XGrammar makes of it is never wider than what was asked for, or refused with the place. Narrower it may be: properties
  * that are not described do not occur (vLLM does the same), integers stay safe, `oneOf` is a choice like `anyOf`.
  */
-import { NanoVllmError } from "../errors.ts";
+import { narrowArray, narrowObject } from "./json-containers.ts";
+import { followReferences, resolvePointer } from "./json-pointer.ts";
 import { narrowNumber, narrowString } from "./json-scalars.ts";
-
-export type Schema = Readonly<Record<string, unknown>>;
-
-/** Reports what cannot be honoured at `path`. */
-export type Refuse = (path: string, why: string) => NanoVllmError;
+import { type Inner, isSchema, refuse, type Schema } from "./schema.ts";
 
 const MAX_DEPTH = 64;
 const MAX_NODES = 20_000;
@@ -63,12 +60,6 @@ const TYPES = [
 	"object",
 ];
 
-const refuse: Refuse = (path, why) =>
-	new NanoVllmError(
-		"invalid_sampling_params",
-		`structuredOutputs.json at ${path || "/"}: ${why}`,
-	);
-
 /** @returns the JSON text XGrammar is given. @throws invalid_sampling_params with the place and the reason */
 export function narrowSchema(given: unknown): string {
 	const root = parse(given);
@@ -116,7 +107,7 @@ export function narrowSchema(given: unknown): string {
 		if (name === undefined) {
 			name = `d${names.size}`;
 			names.set(pointer, name);
-			definitions[name] = narrow(resolve(root, pointer), pointer, 0);
+			definitions[name] = narrow(resolvePointer(root, pointer), pointer, 0);
 		}
 		return { $ref: `#/$defs/${name}` };
 	};
@@ -124,8 +115,6 @@ export function narrowSchema(given: unknown): string {
 	const narrowed = narrow(root, "", 0);
 	return JSON.stringify({ ...narrowed, $defs: definitions });
 }
-
-type Inner = (child: unknown, name: string) => Schema;
 
 function parse(given: unknown): Schema {
 	let root = given;
@@ -137,10 +126,6 @@ function parse(given: unknown): Schema {
 		}
 	if (isSchema(root)) return root;
 	throw refuse("", `wanted an object, got ${JSON.stringify(root)}.`);
-}
-
-export function isSchema(value: unknown): value is Schema {
-	return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function checkAlone(
@@ -241,148 +226,15 @@ function narrowType(
 ): Schema {
 	switch (type) {
 		case "string":
-			return narrowString(schema, path, refuse);
+			return narrowString(schema, path);
 		case "number":
 		case "integer":
-			return narrowNumber(schema, type, path, refuse);
+			return narrowNumber(schema, type, path);
 		case "array":
 			return narrowArray(schema, path, inner);
 		case "object":
 			return narrowObject(schema, path, inner);
 		default:
 			return { type };
-	}
-}
-
-function narrowArray(schema: Schema, path: string, inner: Inner): Schema {
-	const { items, prefixItems = [], uniqueItems = false } = schema;
-	const { min, max } = countsOf(schema, "minItems", "maxItems", path);
-	if (uniqueItems !== false)
-		throw refuse(path, '"uniqueItems" cannot be honoured. Leave it out.');
-	if (!Array.isArray(prefixItems) || Array.isArray(items))
-		throw refuse(
-			path,
-			'a list of schemas belongs in "prefixItems", one for the rest in "items".',
-		);
-	const prefix = prefixItems
-		.slice(0, max)
-		.map((item, i) => inner(item, `prefixItems/${i}`));
-	const goesOn = items === undefined ? min > prefix.length : items !== false;
-	if (!goesOn && min > prefix.length)
-		throw refuse(path, `"minItems" ${min} wants more items than there may be.`);
-	const rest =
-		items === undefined || items === false ? {} : inner(items, "items");
-	const plain = items === undefined && prefix.length === 0;
-	return {
-		type: "array",
-		...(prefix.length > 0 && { prefixItems: prefix }),
-		items:
-			plain || (goesOn && prefix.length < (max ?? Infinity)) ? rest : false,
-		...(min > 0 && { minItems: min }),
-		...(max !== undefined && { maxItems: max }),
-	};
-}
-
-function narrowObject(schema: Schema, path: string, inner: Inner): Schema {
-	const { properties = {}, required = [] } = schema;
-	const { min, max } = countsOf(schema, "minProperties", "maxProperties", path);
-	if (!isSchema(properties))
-		throw refuse(path, '"properties" must be an object of schemas.');
-	if (!Array.isArray(required) || required.some((n) => typeof n !== "string"))
-		throw refuse(path, '"required" must be a list of names.');
-	const extra = schema.additionalProperties ?? schema.unevaluatedProperties;
-	const described: Record<string, Schema> = Object.create(null);
-	for (const [name, child] of Object.entries(properties)) {
-		if (child === false && !required.includes(name)) continue;
-		described[name] = inner(child, `properties/${name}`);
-	}
-	for (const name of required)
-		described[name] ??= inner(extra ?? true, `required/${name}`);
-	for (const name of Object.keys(described))
-		if (JSON.stringify(name) !== `"${name}"`)
-			throw refuse(
-				path,
-				`a property's name may hold no quotes, backslashes or control characters, got ${JSON.stringify(name)}.`,
-			);
-	const anything = extra === undefined && Object.keys(described).length === 0;
-	const rest =
-		anything || extra === true
-			? {}
-			: extra !== undefined && extra !== false
-				? inner(extra, "additionalProperties")
-				: false;
-	return {
-		type: "object",
-		properties: described,
-		required: [...new Set(required)],
-		additionalProperties: rest,
-		...(min > 0 && { minProperties: min }),
-		...(max !== undefined && { maxProperties: max }),
-	};
-}
-
-function countsOf(
-	schema: Schema,
-	minName: string,
-	maxName: string,
-	path: string,
-): { min: number; max: number | undefined } {
-	const { [minName]: min = 0, [maxName]: max } = schema;
-	for (const [name, value] of [
-		[minName, min],
-		[maxName, max],
-	])
-		if (
-			value !== undefined &&
-			!(Number.isSafeInteger(value) && Number(value) >= 0)
-		)
-			throw refuse(
-				path,
-				`"${name}" must be a whole number, got ${JSON.stringify(value)}.`,
-			);
-	if (max !== undefined && Number(min) > Number(max))
-		throw refuse(path, `"${minName}" ${min} is more than "${maxName}" ${max}.`);
-	return { min: Number(min), max: max === undefined ? max : Number(max) };
-}
-
-/** The place that a reference means, past references that stand there alone. */
-function followReferences(root: Schema, ref: unknown, path: string): string {
-	const seen = new Set<string>();
-	for (let at = ref; ; ) {
-		if (typeof at !== "string" || !/^#(?:\/|$)/.test(at))
-			throw refuse(
-				path,
-				`"$ref" must point into this schema ("#/…"), got ${JSON.stringify(at)}.`,
-			);
-		const pointer = at.slice(1);
-		if (seen.has(pointer))
-			throw refuse(path, `"$ref" ${JSON.stringify(ref)} leads to itself.`);
-		seen.add(pointer);
-		const target = resolve(root, pointer);
-		if (target === undefined)
-			throw refuse(path, `"$ref" ${JSON.stringify(ref)} points to nothing.`);
-		if (!isSchema(target) || !("$ref" in target)) return pointer;
-		at = target.$ref;
-	}
-}
-
-function resolve(root: Schema, pointer: string): unknown {
-	let place: unknown = root;
-	for (const part of pointer.split("/").slice(1)) {
-		if (typeof place !== "object" || place === null) return undefined;
-		const name = part.replace(/~1/g, "/").replace(/~0/g, "~");
-		const key = decoded(name);
-		if (!Object.hasOwn(place, key)) return undefined;
-		place = (place as Schema)[key];
-	}
-	return place;
-}
-
-/** References are written as parts of a URL. */
-function decoded(name: string): string {
-	try {
-		return decodeURIComponent(name);
-	} catch {
-		return name;
 	}
 }
