@@ -11,8 +11,8 @@ import type {
 	GrammarSpec,
 	Vocabulary,
 } from "./messages.ts";
+import { schemaGrammar, type XGrammar } from "./schema-grammar.ts";
 
-type XGrammar = typeof import("@mlc-ai/web-xgrammar");
 type Compiler = Awaited<
 	ReturnType<XGrammar["GrammarCompiler"]["createGrammarCompiler"]>
 >;
@@ -101,7 +101,10 @@ async function open(
 	return async (message) => {
 		switch (message.kind) {
 			case "compile":
-				grammars.set(message.grammar, await compile(compiler, message.spec));
+				grammars.set(
+					message.grammar,
+					await compile(xgrammar, compiler, message.spec),
+				);
 				return firstMask(message.grammar);
 			case "forget":
 				known(grammars, message.grammar).dispose();
@@ -130,20 +133,14 @@ async function open(
 	};
 }
 
-function compile(
+async function compile(
+	xgrammar: XGrammar,
 	compiler: Compiler,
 	spec: GrammarSpec,
 ): Promise<CompiledGrammar> {
 	switch (spec.kind) {
 		case "json":
-			// -1: one line where whitespace is fixed. Strict: properties and items that are not described are not allowed.
-			return compiler.compileJSONSchema(
-				spec.schema,
-				spec.anyWhitespace,
-				-1,
-				undefined,
-				true,
-			);
+			return compiler.compileGrammar(await schemaGrammar(xgrammar, spec));
 		case "regex":
 			return compiler.compileStructuralTag({
 				type: "regex",

@@ -1,4 +1,5 @@
 /** Strings and numbers of a JSON schema as XGrammar gets them right (json-schema.ts). */
+import { NUMBER_MARK, type NumberRange, numberRange } from "./number-range.ts";
 import { translatePattern } from "./pattern.ts";
 import { refuse, type Schema } from "./schema.ts";
 
@@ -67,43 +68,68 @@ export function narrowString(schema: Schema, path: string): Schema {
 	};
 }
 
-/** XGrammar is right about whole numbers between two bounds; with one, or among fractions, it takes wrong ones and misses others. */
+/**
+ * XGrammar is right about whole numbers between two bounds; with one, or among fractions, it takes wrong ones and misses others.
+ * @param numbers grammars of the schema's ranges so far; mark i stands for the i-th
+ */
 export function narrowNumber(
 	schema: Schema,
 	type: "number" | "integer",
 	path: string,
+	numbers: string[],
 ): Schema {
 	const { minimum, maximum, multipleOf } = schema;
 	const { exclusiveMinimum: above, exclusiveMaximum: below } = schema;
-	for (const bound of [minimum, maximum, above, below])
-		if (bound !== undefined && !Number.isFinite(bound))
-			throw refuse(
-				path,
-				`bounds must be numbers, got ${JSON.stringify(bound)}.`,
-			);
 	if (multipleOf !== undefined && !(multipleOf === 1 && type === "integer"))
 		throw refuse(path, '"multipleOf" cannot be honoured. Leave it out.');
 	const bounds = [minimum, maximum, above, below].filter(
 		(bound) => bound !== undefined,
 	);
+	const wrong = bounds.find((bound) => !Number.isFinite(bound));
+	if (wrong !== undefined)
+		throw refuse(path, `bounds must be numbers, got ${JSON.stringify(wrong)}.`);
 	if (bounds.length === 0) return { type };
-	if (type === "number")
+	const range = rangeOf(
+		Math.max(Number(minimum ?? -Infinity), Number(above ?? -Infinity)),
+		Math.min(Number(maximum ?? Infinity), Number(below ?? Infinity)),
+		above,
+		below,
+	);
+	if (type === "integer") return integersIn(range, path);
+	const ebnf = numberRange(range);
+	if (ebnf === null)
 		throw refuse(
 			path,
-			'bounds of a "number" cannot be honoured, only those of an "integer". Use that, or check the answer.',
+			`numbers from ${range.low} to ${range.high} cannot be told digit by digit. Let a whole number be one of the bounds or lie between them, and write no exponents.`,
 		);
+	return { enum: [`${NUMBER_MARK}${numbers.push(ebnf) - 1}:`] };
+}
+
+const rangeOf = (
+	low: number,
+	high: number,
+	above: unknown,
+	below: unknown,
+): NumberRange => ({
+	low,
+	high,
+	excludesLow: low === above,
+	excludesHigh: high === below,
+});
+
+function integersIn(range: NumberRange, path: string): Schema {
 	const limit = Number.MAX_SAFE_INTEGER;
-	const low = Math.max(
-		Math.ceil(Number(minimum ?? -limit)),
-		Math.floor(Number(above ?? -limit - 1)) + 1,
+	const low = Math.ceil(range.low);
+	const high = Math.floor(range.high);
+	const minimum = Math.max(
+		low === range.low && range.excludesLow ? low + 1 : low,
 		-limit,
 	);
-	const high = Math.min(
-		Math.floor(Number(maximum ?? limit)),
-		Math.ceil(Number(below ?? limit + 1)) - 1,
+	const maximum = Math.min(
+		high === range.high && range.excludesHigh ? high - 1 : high,
 		limit,
 	);
-	if (low > high)
+	if (minimum > maximum)
 		throw refuse(path, "no safe integer lies between its bounds.");
-	return { type, minimum: low, maximum: high };
+	return { type: "integer", minimum, maximum };
 }

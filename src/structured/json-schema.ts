@@ -6,6 +6,7 @@
 import { narrowArray, narrowObject } from "./json-containers.ts";
 import { followReferences, resolvePointer } from "./json-pointer.ts";
 import { narrowNumber, narrowString } from "./json-scalars.ts";
+import { NUMBER_MARK } from "./number-range.ts";
 import { type Inner, isSchema, refuse, type Schema } from "./schema.ts";
 
 const MAX_DEPTH = 64;
@@ -60,11 +61,19 @@ const TYPES = [
 	"object",
 ];
 
-/** @returns the JSON text XGrammar is given. @throws invalid_sampling_params with the place and the reason */
-export function narrowSchema(given: unknown): string {
+export interface NarrowedSchema {
+	/** The JSON text XGrammar is given. */
+	readonly schema: string;
+	/** EBNF of what its i-th NUMBER_MARK stands for. */
+	readonly numbers: readonly string[];
+}
+
+/** @throws invalid_sampling_params with the place and the reason */
+export function narrowSchema(given: unknown): NarrowedSchema {
 	const root = parse(given);
 	const definitions: Record<string, unknown> = {};
 	const names = new Map<string, string>();
+	const numbers: string[] = [];
 	let numNodes = 0;
 
 	const narrow = (schema: unknown, path: string, depth: number): Schema => {
@@ -92,7 +101,7 @@ export function narrowSchema(given: unknown): string {
 			return narrowWhole(schema, whole[0], path, inner, reference);
 		}
 		const alternatives = typesOf(schema, path).map((type) =>
-			narrowType(type, schema, path, inner),
+			narrowType(type, schema, path, inner, numbers),
 		);
 		if (alternatives.length === 0) return {};
 		return alternatives.length === 1
@@ -113,7 +122,8 @@ export function narrowSchema(given: unknown): string {
 	};
 
 	const narrowed = narrow(root, "", 0);
-	return JSON.stringify({ ...narrowed, $defs: definitions });
+	const schema = JSON.stringify({ ...narrowed, $defs: definitions });
+	return { schema, numbers };
 }
 
 function parse(given: unknown): Schema {
@@ -124,6 +134,8 @@ function parse(given: unknown): Schema {
 		} catch (cause) {
 			throw refuse("", `not JSON: ${(cause as Error).message}.`);
 		}
+	if (JSON.stringify(root)?.includes(NUMBER_MARK))
+		throw refuse("", `it may not hold the text "${NUMBER_MARK}".`);
 	if (isSchema(root)) return root;
 	throw refuse("", `wanted an object, got ${JSON.stringify(root)}.`);
 }
@@ -223,13 +235,14 @@ function narrowType(
 	schema: Schema,
 	path: string,
 	inner: Inner,
+	numbers: string[],
 ): Schema {
 	switch (type) {
 		case "string":
 			return narrowString(schema, path);
 		case "number":
 		case "integer":
-			return narrowNumber(schema, type, path);
+			return narrowNumber(schema, type, path, numbers);
 		case "array":
 			return narrowArray(schema, path, inner);
 		case "object":

@@ -6,6 +6,8 @@ export type GrammarSpec =
 			readonly kind: "json";
 			/** JSON text of a schema that `narrowSchema` let through. */
 			readonly schema: string;
+			/** EBNF of what its i-th NUMBER_MARK stands for. */
+			readonly numbers: readonly string[];
 			readonly anyWhitespace: boolean;
 	  }
 	| { readonly kind: "regex"; readonly pattern: string }

@@ -15,9 +15,13 @@ export function grammarSpec(given: StructuredOutputs): GrammarSpec {
 	const anyWhitespace = given.disableAnyWhitespace !== true;
 	switch (kind) {
 		case "json":
-			return { kind, schema: narrowSchema(given.json), anyWhitespace };
+			return { kind, ...narrowSchema(given.json), anyWhitespace };
 		case "jsonObject":
-			return { kind: "json", schema: '{"type":"object"}', anyWhitespace };
+			return {
+				kind: "json",
+				...narrowSchema({ type: "object" }),
+				anyWhitespace,
+			};
 		case "regex":
 			return {
 				kind,

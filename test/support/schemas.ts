@@ -42,6 +42,8 @@ export function randomSchema(random: Random, depth = 3): Schema {
 		() => ({ type: "integer", exclusiveMaximum: below(300) - 150 }),
 		() => ({ minimum: -below(9), maximum: below(99), type: "integer" }),
 		() => ({ type: "number" }),
+		() => ({ type: "number", minimum: below(20), exclusiveMaximum: 20.5 }),
+		() => ({ type: ["number", "null"], maximum: below(9) - 4.5 }),
 	];
 	const nested: (() => Schema)[] = [
 		() => randomObject(random, depth, some(NAMES)),
