@@ -164,7 +164,8 @@ export class LLM {
 	 * Continues every prompt, in one batch, and returns the results in the order of the prompts. Nothing is started when one
 	 * of them is wrong.
 	 * @param samplingParams for all prompts, or one per prompt; the model's own defaults where left out
-	 * @throws invalid_prompt, prompt_too_long, invalid_sampling_params; signal.reason when aborted
+	 * @throws invalid_prompt, prompt_too_long, invalid_sampling_params; device_unavailable for structuredOutputs without XGrammar;
+	 * signal.reason when aborted
 	 */
 	async generate(
 		prompts: OneOrMany<Prompt>,
@@ -319,11 +320,11 @@ export class LLM {
 		submissions: readonly Submission[],
 		signal: AbortSignal | undefined,
 	): Promise<(Grammar | null)[]> {
-		const results = await Promise.allSettled(
+		const compiling = Promise.allSettled(
 			submissions.map(({ spec }) => spec && this.#grammars.compile(spec)),
 		);
 		try {
-			signal?.throwIfAborted();
+			const results = await unlessAborted(compiling, signal);
 			return results.map((result, i) =>
 				labelled(results.length > 1 ? `prompt ${i}: ` : "", () => {
 					if (result.status === "rejected") throw result.reason;
@@ -331,8 +332,10 @@ export class LLM {
 				}),
 			);
 		} catch (error) {
-			for (const result of results)
-				if (result.status === "fulfilled") result.value?.release();
+			void compiling.then((results) => {
+				for (const result of results)
+					if (result.status === "fulfilled") result.value?.release();
+			});
 			throw error;
 		}
 	}
@@ -501,6 +504,22 @@ export class LLM {
 
 function isList<T>(value: OneOrMany<T> | undefined): value is readonly T[] {
 	return Array.isArray(value);
+}
+
+/** The promise, or signal.reason when that comes first. */
+async function unlessAborted<T>(
+	promise: Promise<T>,
+	signal: AbortSignal | undefined,
+): Promise<T> {
+	const aborted = Promise.withResolvers<never>();
+	const abort = () => aborted.reject(signal?.reason);
+	signal?.addEventListener("abort", abort, { once: true });
+	try {
+		signal?.throwIfAborted();
+		return await Promise.race([promise, aborted.promise]);
+	} finally {
+		signal?.removeEventListener("abort", abort);
+	}
 }
 
 /** The same error, saying which of many inputs it is about. */
