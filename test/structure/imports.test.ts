@@ -7,7 +7,15 @@ import { test } from "node:test";
 /** Room → rooms it may import besides itself. A room is a folder or a file directly under src/. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 	errors: [],
-	config: ["errors"],
+	config: ["errors", "structured-outputs"],
+	"structured-outputs": ["errors"],
+	structured: [
+		"errors",
+		"engine",
+		"platform",
+		"structured-outputs",
+		"tokenizer",
+	],
 	backends: ["errors", "weights"],
 	"backends/reference": ["errors", "backends", "weights"],
 	"backends/cpu": ["errors", "backends", "weights", "platform"],
@@ -51,6 +59,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"models",
 		"platform",
 		"prompt",
+		"structured",
 		"tokenizer",
 		"weights",
 	],
@@ -63,6 +72,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"load",
 		"models",
 		"prompt",
+		"structured-outputs",
 		"tokenizer",
 		"weights",
 	],
@@ -84,7 +94,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const PACKAGES: Readonly<Record<string, RegExp>> = {
 	tokenizer: /^@huggingface\/(tokenizers|jinja)$/,
 	cli: /^(node:|commander$)/,
-	platform: /^webgpu$/,
+	platform: /^(webgpu|@mlc-ai\/web-xgrammar)$/,
+	structured: /^@mlc-ai\/web-xgrammar$/,
 	hub: /^@huggingface\/hub$/,
 };
 
