@@ -68,6 +68,8 @@ export class LLM {
 	readonly modelConfig: ModelConfig;
 	readonly numParameters: number;
 	readonly maxModelLen: number;
+	/** The options it was loaded with, defaults filled in. */
+	readonly engineConfig: EngineConfig;
 	/** The model authors' sampling advice (generation_config.json) over vLLM's defaults: used where a call gives no parameters. */
 	readonly defaultSamplingParams: SamplingParamsInput;
 	readonly #model: LoadedModel;
@@ -90,6 +92,7 @@ export class LLM {
 		this.modelConfig = model.modelConfig;
 		this.numParameters = model.numParameters;
 		this.maxModelLen = model.maxModelLen;
+		this.engineConfig = config;
 		this.defaultSamplingParams = model.generation.sampling;
 		const { vocabSize } = model.modelConfig;
 		const tokenizer = model.text?.tokenizer ?? null;
@@ -188,6 +191,21 @@ export class LLM {
 		return this.#stream(tokenize, samplingParams, options);
 	}
 
+	/** What `chat` gives the model to continue. Special tokens are in the text: encode it without adding any. @throws invalid_prompt, invalid_chat_template */
+	renderChat(
+		messages: readonly ChatMessage[],
+		template: RenderOptions = {},
+	): string {
+		const { chatTemplate } = this.#text();
+		if (chatTemplate === null)
+			throw new NanoVllmError(
+				"invalid_chat_template",
+				`${this.modelName} has no chat template. Use generate, or add a chat_template.jinja.`,
+			);
+		const options = { addGenerationPrompt: true, ...template };
+		return chatTemplate.render(messages, options);
+	}
+
 	/** Ends a request with what it has: finishReason "abort". */
 	abort(requestId: string): void {
 		this.#engine.abort(requestId);
@@ -226,16 +244,9 @@ export class LLM {
 
 	#tokenizeChat(
 		messages: readonly ChatMessage[],
-		template: RenderOptions = {},
+		template?: RenderOptions,
 	): TokenizedPrompt {
-		const { chatTemplate } = this.#text();
-		if (chatTemplate === null)
-			throw new NanoVllmError(
-				"invalid_chat_template",
-				`${this.modelName} has no chat template. Use generate, or add a chat_template.jinja.`,
-			);
-		const options = { addGenerationPrompt: true, ...template };
-		return this.#tokenize(chatTemplate.render(messages, options), false);
+		return this.#tokenize(this.renderChat(messages, template), false);
 	}
 
 	#prepare<P>(

@@ -8,12 +8,14 @@ import { addDownload } from "./download.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { packageVersion } from "./model.ts";
+import { addServe } from "./serve.ts";
 
 const EXAMPLES = `
 Examples:
   nano-vllm generate --demo
   nano-vllm generate "Once upon a time" --max-tokens 100
   nano-vllm chat Qwen/Qwen3-0.6B
+  nano-vllm serve Qwen/Qwen3-0.6B --port 8000
   nano-vllm inspect Qwen/Qwen3-0.6B
   nano-vllm bench throughput --num-prompts 64 --input-len 100:1024
 
@@ -30,6 +32,7 @@ export function createProgram(): Command {
 		.addHelpText("after", EXAMPLES);
 	addGenerate(program);
 	addChat(program);
+	addServe(program);
 	addDownload(program);
 	addInspect(program);
 	const bench = program

@@ -65,6 +65,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"tokenizer",
 		"weights",
 	],
+	server: ["errors", "config", "index"],
 	cli: [
 		"errors",
 		"config",
@@ -75,6 +76,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"backends",
 		"hub",
 		"inspect",
+		"server",
 		"weights",
 	],
 };
@@ -82,7 +84,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 /** Packages and runtimes a room may name; every other room names none. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
 	tokenizer: /^@huggingface\/(tokenizers|jinja)$/,
-	cli: /^(node:|commander$)/,
+	server: /^(hono|zod)$/,
+	cli: /^(node:|(commander|@hono\/node-server|pino)$)/,
 	platform: /^webgpu$/,
 	hub: /^@huggingface\/hub$/,
 };
