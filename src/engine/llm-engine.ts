@@ -74,6 +74,10 @@ export interface EngineStats {
 	readonly kvCacheUsage: number;
 	readonly numBlocks: number;
 	readonly numSteps: number;
+	/** Tokens computed in all steps. */
+	readonly numStepTokens: number;
+	/** Steps of more than 2^(i-1) tokens and at most 2^i, by i. */
+	readonly numStepsBySize: ArrayLike<number>;
 	readonly numPromptTokens: number;
 	readonly numGenerationTokens: number;
 	readonly numPreemptions: number;
@@ -108,6 +112,8 @@ export class LlmEngine {
 	#closed: NanoVllmError | null = null;
 	#numArrivals = 0;
 	#numSteps = 0;
+	#numStepTokens = 0;
+	readonly #numStepsBySize = new Float64Array(32);
 	#numPromptTokens = 0;
 	#numGenerationTokens = 0;
 
@@ -187,6 +193,8 @@ export class LlmEngine {
 			kvCacheUsage: 1 - this.#blocks.numFreeBlocks / numBlocks,
 			numBlocks,
 			numSteps: this.#numSteps,
+			numStepTokens: this.#numStepTokens,
+			numStepsBySize: this.#numStepsBySize,
 			numPromptTokens: this.#numPromptTokens,
 			numGenerationTokens: this.#numGenerationTokens,
 			numPreemptions: this.#scheduler.numPreemptions,
@@ -242,6 +250,8 @@ export class LlmEngine {
 		const batch = this.#scheduler.schedule();
 		if (batch === null) return null;
 		this.#numSteps++;
+		this.#numStepTokens += batch.numTokens;
+		this.#numStepsBySize[32 - Math.clz32(batch.numTokens - 1)]++;
 		for (const { seq, start, numTokens, samples } of batch.scheduled) {
 			const prompt = Math.min(numTokens, seq.numPromptTokens - start);
 			if (prompt > 0) this.#prefilled(seq, prompt, samples);

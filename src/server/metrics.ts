@@ -33,6 +33,9 @@ const LATENCY_BOUNDS = [
 	0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480,
 	960, 1920, 7680,
 ];
+const STEP_BOUNDS = [
+	1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384,
+];
 const CHOICE_BOUNDS = [1, 2, 5, 10, 20];
 
 /** 1, 2, 5, 10, 20, 50 … up to the model's context. */
@@ -272,6 +275,12 @@ function addEngineMetrics(
 		() => 1,
 		() => ({ sleep_state: "awake" }),
 	);
+	registry.computedHistogram(
+		"vllm:iteration_tokens_total",
+		"Tokens of a step.",
+		STEP_BOUNDS,
+		() => stepSizes(engine.stats()),
+	);
 	const { blockSize, enablePrefixCaching, gpuMemoryUtilization, kvCacheDtype } =
 		engine.engineConfig;
 	add(
@@ -298,4 +307,17 @@ function addEngineMetrics(
 			waiting_lora_adapters: "",
 		}),
 	);
+}
+
+/** The engine counts steps by powers of two; the bounds are powers of two. */
+function stepSizes({
+	numStepsBySize,
+	numStepTokens,
+}: ReturnType<ServedEngine["stats"]>) {
+	const counts = new Array<number>(STEP_BOUNDS.length + 1).fill(0);
+	for (let i = 0; i < numStepsBySize.length; i++) {
+		const at = STEP_BOUNDS.findIndex((bound) => 2 ** i <= bound);
+		counts[at === -1 ? STEP_BOUNDS.length : at] += numStepsBySize[i];
+	}
+	return { counts, sum: numStepTokens };
 }

@@ -16,6 +16,13 @@ export interface Histogram {
 export interface Registry {
 	counter(name: string, help: string, first?: readonly Labels[]): Counter;
 	histogram(name: string, help: string, bounds: readonly number[]): Histogram;
+	/** A histogram that somebody else keeps: per bound and beyond the last, how many; and their sum. */
+	computedHistogram(
+		name: string,
+		help: string,
+		bounds: readonly number[],
+		read: () => { readonly counts: ArrayLike<number>; readonly sum: number },
+	): void;
 	/** `read` is called when the metrics are. */
 	computed(
 		kind: "counter" | "gauge",
@@ -34,6 +41,25 @@ export function createRegistry(common: Labels): Registry {
 		`# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n`;
 	const series = (name: string, labels: Labels, value: number) =>
 		`${name}${show({ ...common, ...labels })} ${numberOf(value)}\n`;
+	const addHistogram: Registry["computedHistogram"] = (
+		name,
+		help,
+		bounds,
+		read,
+	) => {
+		families.push(() => {
+			const { counts, sum } = read();
+			let text = head(name, "histogram", help);
+			let below = 0;
+			for (let i = 0; i <= bounds.length; i++) {
+				below += counts[i];
+				const le = i < bounds.length ? bucket(bounds[i]) : "+Inf";
+				text += series(`${name}_bucket`, { le }, below);
+			}
+			text += series(`${name}_sum`, {}, sum);
+			return text + series(`${name}_count`, {}, below);
+		});
+	};
 	return {
 		counter(name, help, first = [{}]) {
 			const values = new Map<string, { labels: Labels; value: number }>();
@@ -59,20 +85,7 @@ export function createRegistry(common: Labels): Registry {
 		histogram(name, help, bounds) {
 			const counts = new Float64Array(bounds.length + 1);
 			let sum = 0;
-			families.push(() => {
-				let text = head(name, "histogram", help);
-				let below = 0;
-				for (const [i, count] of counts.entries()) {
-					below += count;
-					const le = i < bounds.length ? bucket(bounds[i]) : "+Inf";
-					text += series(`${name}_bucket`, { le }, below);
-				}
-				return (
-					text +
-					series(`${name}_sum`, {}, sum) +
-					series(`${name}_count`, {}, below)
-				);
-			});
+			addHistogram(name, help, bounds, () => ({ counts, sum }));
 			return {
 				observe(value) {
 					let i = 0;
@@ -82,6 +95,7 @@ export function createRegistry(common: Labels): Registry {
 				},
 			};
 		},
+		computedHistogram: addHistogram,
 		computed(kind, name, help, read, labels = () => ({})) {
 			families.push(
 				() => head(name, kind, help) + series(name, labels(), read()),

@@ -115,7 +115,7 @@ export class ResponseItems {
 				...(type !== "function_call" && { content: [] }),
 			},
 		});
-		if (type === "message")
+		if (type !== "function_call")
 			this.#emit("response.content_part.added", {
 				...place(item),
 				content_index: 0,
@@ -127,32 +127,19 @@ export class ResponseItems {
 		const item = this.#open;
 		if (item === null) return;
 		this.#open = null;
-		const { text, name, logprobs } = item;
-		const at = place(item);
-		if (item.type === "function_call")
+		const { type, text, name, logprobs } = item;
+		const at = { ...place(item), content_index: 0 };
+		if (type === "function_call")
 			this.#emit("response.function_call_arguments.done", {
-				...at,
+				...place(item),
 				name,
 				arguments: text,
 			});
-		else if (item.type === "reasoning")
-			this.#emit("response.reasoning_text.done", {
-				...at,
-				content_index: 0,
-				text,
-			});
 		else {
-			this.#emit("response.output_text.done", {
-				...at,
-				content_index: 0,
-				text,
-				logprobs,
-			});
-			this.#emit("response.content_part.done", {
-				...at,
-				content_index: 0,
-				part: partOf(item),
-			});
+			if (type === "reasoning")
+				this.#emit("response.reasoning_text.done", { ...at, text });
+			else this.#emit("response.output_text.done", { ...at, text, logprobs });
+			this.#emit("response.content_part.done", { ...at, part: partOf(item) });
 		}
 		this.#emit("response.output_item.done", {
 			output_index: item.outputIndex,
@@ -166,12 +153,10 @@ const place = ({ id, outputIndex }: Item) => ({
 	output_index: outputIndex,
 });
 
-const partOf = ({ text, logprobs }: Item) => ({
-	type: "output_text",
-	text,
-	annotations: [],
-	logprobs,
-});
+const partOf = ({ type, text, logprobs }: Item) =>
+	type === "reasoning"
+		? { type: "reasoning_text", text }
+		: { type: "output_text", text, annotations: [], logprobs };
 
 function shown(item: Item, status: Status): object {
 	const { type, id, text, name, callId } = item;
@@ -181,7 +166,7 @@ function shown(item: Item, status: Status): object {
 				type,
 				id,
 				summary: [],
-				content: [{ type: "reasoning_text", text }],
+				content: [partOf(item)],
 				status,
 			};
 		case "message":
