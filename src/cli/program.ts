@@ -2,6 +2,7 @@
 import { Command, Help, type Option } from "commander";
 import { addBenchKernels } from "./bench-kernels.ts";
 import { addBenchLatency } from "./bench-latency.ts";
+import { addBenchServe } from "./bench-serve.ts";
 import { addBenchThroughput } from "./bench-throughput.ts";
 import { addChat } from "./chat.ts";
 import { addDownload } from "./download.ts";
@@ -38,10 +39,11 @@ export function createProgram(): Command {
 	const bench = program
 		.command("bench")
 		.description(
-			"measure throughput or latency on random prompts, or a device's kernels",
+			"measure throughput or latency on random prompts, a server under load, or a device's kernels",
 		);
 	addBenchThroughput(bench);
 	addBenchLatency(bench);
+	addBenchServe(bench);
 	addBenchKernels(bench);
 	return program;
 }
