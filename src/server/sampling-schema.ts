@@ -30,6 +30,7 @@ export const structuredOutputs = z.object({
 	choice: z.array(z.string()).min(1).max(4096).nullish(),
 	grammar: grammar.nullish(),
 	json_object: z.boolean().nullish(),
+	disable_any_whitespace: z.boolean().nullish(),
 });
 
 /** OpenAI's. */
@@ -101,7 +102,12 @@ export const samplingFields = {
 	priority: integer(-MAX_INT)
 		.nullish()
 		.describe("smaller runs first, with --scheduling-policy priority"),
-	cache_salt: z.string().min(1).max(MAX_NAME_LENGTH).nullish(),
+	cache_salt: z
+		.string()
+		.min(1)
+		.max(MAX_NAME_LENGTH)
+		.nullish()
+		.describe("refused while a prefix cache is shared by all requests"),
 	structured_outputs: structuredOutputs.nullish(),
 	response_format: responseFormat.nullish(),
 	return_token_ids: z.boolean().nullish(),

@@ -28,6 +28,7 @@ export function samplingParams(
 	engine: ServedEngine,
 	extras: SamplingExtras = {},
 ): SamplingParamsInput {
+	checkSalt(body, engine);
 	const given = {
 		n: body.n,
 		temperature: body.temperature,
@@ -56,6 +57,16 @@ export function samplingParams(
 			if (value !== undefined && (value !== null || key === "maxTokens"))
 				params[key] = value;
 	return params as SamplingParamsInput;
+}
+
+/** A salt promises that no other tenant's request hits, or is timed by, these blocks: a promise to refuse rather than to break. */
+function checkSalt(body: SamplingBody, { engineConfig }: ServedEngine): void {
+	if (!body.cache_salt || !engineConfig.enablePrefixCaching) return;
+	throw badRequest(
+		"this server's prefix cache is shared by all requests, whatever their salt. Leave cache_salt out, or start it with --no-enable-prefix-caching.",
+		"cache_salt",
+		"unsupported_parameter",
+	);
 }
 
 function seedOf(seed: number | null | undefined): number | null | undefined {
@@ -102,7 +113,12 @@ function structuredOutputsOf(
 			? { jsonObject: true }
 			: { json: format.json_schema.schema };
 	}
-	return own ? Object.fromEntries(asked) : undefined;
+	if (!own) return undefined;
+	const disableAnyWhitespace = own.disable_any_whitespace || undefined;
+	return {
+		...Object.fromEntries(asked),
+		...(disableAnyWhitespace && { disableAnyWhitespace }),
+	};
 }
 
 /** vLLM refuses what it could not finish instead of cutting it. @throws ApiError context_length_exceeded */
