@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import OpenAI from "openai";
+import { SAMPLING_DEFAULTS } from "../../src/config.ts";
 import type { LLM } from "../../src/index.ts";
 import { createApp } from "../../src/server/app.ts";
 import { loadDemo, MODEL, type Script, scripted, serve } from "./serving.ts";
@@ -493,4 +494,102 @@ test("models: listed and retrieved", async () => {
 		client.models.retrieve("org/other"),
 		OpenAI.NotFoundError,
 	);
+});
+
+/** The library may be built without structured outputs. */
+const skip =
+	"structuredOutputs" in SAMPLING_DEFAULTS
+		? false
+		: "the library has no structured outputs";
+
+const PERSON = {
+	type: "object",
+	properties: {
+		name: { type: "string", maxLength: 12 },
+		age: { type: "integer", minimum: 0, maximum: 150 },
+	},
+	required: ["name", "age"],
+	additionalProperties: false,
+};
+const isPerson = (value: unknown): boolean => {
+	const { name, age, ...rest } = value as Record<string, unknown>;
+	return (
+		typeof name === "string" &&
+		Number.isInteger(age) &&
+		Object.keys(rest).length === 0
+	);
+};
+
+test("structured: the client's parse helper gets what the schema says", {
+	skip,
+}, async () => {
+	const answer = await client.chat.completions.parse({
+		model: MODEL,
+		messages,
+		response_format: {
+			type: "json_schema",
+			json_schema: { name: "person", schema: PERSON, strict: true },
+		},
+	});
+	const { parsed, content } = answer.choices[0].message;
+	assert.ok(isPerson(parsed ?? JSON.parse(content ?? "")), content ?? "");
+	const { output_text } = await client.responses.create({
+		model: MODEL,
+		input: "Who?",
+		text: { format: { type: "json_schema", name: "person", schema: PERSON } },
+	});
+	assert.ok(isPerson(JSON.parse(output_text)), output_text);
+});
+
+test("structured: choice, regex, grammar; a wrong schema is a 400 that says why", {
+	skip,
+}, async () => {
+	const ask = (structured_outputs: object) =>
+		client.completions.create({
+			model: MODEL,
+			prompt: "Yes or no? ",
+			max_tokens: 40,
+			structured_outputs,
+		} as OpenAI.CompletionCreateParamsNonStreaming);
+	const textOf = async (form: object) => (await ask(form)).choices[0].text;
+	assert.match(await textOf({ choice: ["yes", "no"] }), /^(yes|no)$/);
+	assert.match(await textOf({ regex: "[ab]{3}" }), /^[ab]{3}$/);
+	assert.match(await textOf({ grammar: 'root ::= "x" | "yy"' }), /^(x|yy)$/);
+	for (const wrong of [
+		{ regex: "(" },
+		{ grammar: "root ::=" },
+		{ json: { type: 5 } },
+	])
+		await assert.rejects(ask(wrong), (error) => {
+			assert.ok(error instanceof OpenAI.BadRequestError, String(error));
+			assert.match(error.message, /structured_outputs/);
+			return true;
+		});
+});
+
+test("structured: a required call is one, with the arguments its schema says", {
+	skip,
+}, async () => {
+	const tool = {
+		type: "function" as const,
+		function: { name: "add_person", parameters: PERSON },
+	};
+	for (const choice of [
+		"required" as const,
+		{ type: "function" as const, function: { name: "add_person" } },
+	]) {
+		const runner = client.chat.completions.stream({
+			model: MODEL,
+			messages,
+			tools: [tool],
+			tool_choice: choice,
+		});
+		const { choices } = await runner.finalChatCompletion();
+		const [call] = choices[0].message.tool_calls ?? [];
+		assert.ok(call.type === "function" && call.function.name === "add_person");
+		assert.ok(
+			isPerson(JSON.parse(call.function.arguments)),
+			call.function.arguments,
+		);
+	}
 });

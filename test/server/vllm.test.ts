@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import type { LLM } from "../../src/index.ts";
+import { loadText } from "../support/text-model.ts";
 import { eventsOf, loadDemo, MODEL, post, serve } from "./serving.ts";
 
 let llm: LLM;
@@ -335,4 +336,27 @@ test("the OpenAPI document tells every endpoint and the fields of their bodies",
 		"priority",
 	])
 		assert.ok(text.includes(`"${field}"`), field);
+});
+
+test("a cache salt is honoured or refused, never ignored", async () => {
+	const body = { prompt: "Once", max_tokens: 1, cache_salt: "tenant" };
+	const refused = await post(`${url}/v1/completions`, body);
+	const { error } = (await refused.json()) as { error: { param: string } };
+	assert.deepEqual([refused.status, error.param], [400, "cache_salt"]);
+	await using alone = await loadText({ enablePrefixCaching: false });
+	const { url: other } = await serve(alone);
+	assert.equal((await post(`${other}/v1/completions`, body)).status, 200);
+});
+
+test("the longest list of prompts, in order", async () => {
+	const prompt = Array.from({ length: 2048 }, (_, i) => [i % 900, 5]);
+	const body = { prompt, max_tokens: 1, return_token_ids: true };
+	await using small = await loadText({ maxNumSeqs: 256 });
+	const { url: other } = await serve(small);
+	const answer = await json(await post(`${other}/v1/completions`, body));
+	const choices = answer.choices as { prompt_token_ids: number[] }[];
+	assert.deepEqual(
+		choices.map((choice) => choice.prompt_token_ids),
+		prompt,
+	);
 });
