@@ -211,6 +211,11 @@ export class LLM {
 		this.#engine.abort(requestId);
 	}
 
+	/** Why no request is taken any more: closed, or a step failed and the model must be loaded again; null while all is well. */
+	get failure(): NanoVllmError | null {
+		return this.#engine.failure;
+	}
+
 	stats(): EngineStats {
 		return this.#engine.stats();
 	}

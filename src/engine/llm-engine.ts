@@ -203,6 +203,11 @@ export class LlmEngine {
 		};
 	}
 
+	/** Why no request is taken any more: the engine was closed, or a step failed; null while all is well. */
+	get failure(): NanoVllmError | null {
+		return this.#closed;
+	}
+
 	resetPrefixCache(): void {
 		this.#blocks.resetPrefixCache();
 	}

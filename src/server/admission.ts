@@ -38,7 +38,7 @@ export class Admission {
 		return this.#isDraining;
 	}
 
-	/** @throws ApiError 503 where the queue is full or the server ends */
+	/** @throws ApiError 503 where the queue is full, the server ends, or the engine cannot go on */
 	enter(client: AbortSignal): Ticket {
 		this.#check();
 		const controller = new AbortController();
@@ -73,6 +73,8 @@ export class Admission {
 			this.#options.onRejected("draining");
 			throw unavailable("this server is shutting down.", "shutting_down");
 		}
+		const { failure } = this.#engine;
+		if (failure !== null) throw unavailable(failure.message, failure.code);
 		const { maxQueue } = this.#options;
 		if (maxQueue === null) return;
 		const { numRequestsRunning, numRequestsWaiting } = this.#engine.stats();

@@ -7,6 +7,7 @@ export type ServedEngine = Pick<
 	| "modelConfig"
 	| "maxModelLen"
 	| "engineConfig"
+	| "failure"
 	| "defaultSamplingParams"
 	| "tokenizer"
 	| "renderChat"

@@ -1,10 +1,11 @@
 /**
- * vLLM's metrics under vLLM's names, buckets and labels, so that its dashboards, and routers that read them, work. Gauges and counters
- * are the engine's own numbers, read when asked for; histograms get what a request leaves behind. Nothing is done in a step.
+ * vLLM's metrics under vLLM's names, buckets and labels, so that its dashboards, and routers that read them, work: here what
+ * requests leave behind, in engine-metrics.ts the engine's own numbers. Nothing is done in a step.
  */
 import type { RequestOutput } from "../index.ts";
 import type { ServedEngine } from "./engine.ts";
-import { createRegistry, type Labels, type Registry } from "./prometheus.ts";
+import { addEngineMetrics } from "./engine-metrics.ts";
+import { createRegistry, type Registry } from "./prometheus.ts";
 
 export interface RequestRecorder {
 	/** Tokens of an output have come. */
@@ -32,9 +33,6 @@ const TOKEN_BOUNDS = [
 const LATENCY_BOUNDS = [
 	0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480,
 	960, 1920, 7680,
-];
-const STEP_BOUNDS = [
-	1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384,
 ];
 const CHOICE_BOUNDS = [1, 2, 5, 10, 20];
 
@@ -188,136 +186,4 @@ function requestMetrics(registry: Registry, maxModelLen: number) {
 		),
 		maxTokens: tokens("request_params_max_tokens", "max_tokens asked for."),
 	};
-}
-
-function addEngineMetrics(
-	registry: Registry,
-	engine: ServedEngine,
-	now: () => number,
-): void {
-	type Stats = ReturnType<ServedEngine["stats"]>;
-	const add = (
-		kind: "counter" | "gauge",
-		name: string,
-		help: string,
-		read: (stats: Stats) => number,
-		labels?: () => Labels,
-	) =>
-		registry.computed(
-			kind,
-			`vllm:${name}`,
-			help,
-			() => read(engine.stats()),
-			labels,
-		);
-	add(
-		"gauge",
-		"num_requests_running",
-		"Sequences in the running batch.",
-		(s) => s.numRequestsRunning,
-	);
-	add(
-		"gauge",
-		"num_requests_waiting",
-		"Sequences waiting to run.",
-		(s) => s.numRequestsWaiting,
-	);
-	add(
-		"gauge",
-		"num_requests_waiting_by_reason",
-		"Sequences waiting to run, by reason.",
-		(s) => s.numRequestsWaiting,
-		() => ({ reason: "capacity" }),
-	);
-	for (const name of ["kv_cache_usage_perc", "gpu_cache_usage_perc"])
-		add(
-			"gauge",
-			name,
-			"Share of KV cache blocks in use, 0 to 1.",
-			(s) => s.kvCacheUsage,
-		);
-	for (const name of ["prefix_cache", "gpu_prefix_cache"]) {
-		add(
-			"counter",
-			`${name}_queries_total`,
-			"Prompt tokens looked up in the prefix cache.",
-			(s) => s.prefixCacheQueries,
-		);
-		add(
-			"counter",
-			`${name}_hits_total`,
-			"Prompt tokens found in the prefix cache.",
-			(s) => s.prefixCacheHits,
-		);
-	}
-	add(
-		"counter",
-		"prompt_tokens_total",
-		"Prompt tokens computed.",
-		(s) => s.numPromptTokens,
-	);
-	add(
-		"counter",
-		"generation_tokens_total",
-		"Tokens generated.",
-		(s) => s.numGenerationTokens,
-	);
-	add(
-		"counter",
-		"num_preemptions_total",
-		"Sequences that gave up their blocks to be computed again.",
-		(s) => s.numPreemptions,
-	);
-	add(
-		"gauge",
-		"engine_sleep_state",
-		"Whether the engine is in this state.",
-		() => 1,
-		() => ({ sleep_state: "awake" }),
-	);
-	registry.computedHistogram(
-		"vllm:iteration_tokens_total",
-		"Tokens of a step.",
-		STEP_BOUNDS,
-		() => stepSizes(engine.stats()),
-	);
-	const { blockSize, enablePrefixCaching, gpuMemoryUtilization, kvCacheDtype } =
-		engine.engineConfig;
-	add(
-		"gauge",
-		"cache_config_info",
-		"How the KV cache is laid out.",
-		() => 1,
-		() => ({
-			block_size: String(blockSize),
-			cache_dtype: kvCacheDtype,
-			enable_prefix_caching: enablePrefixCaching ? "True" : "False",
-			gpu_memory_utilization: String(gpuMemoryUtilization),
-			num_gpu_blocks: String(engine.stats().numBlocks),
-		}),
-	);
-	add(
-		"gauge",
-		"lora_requests_info",
-		"Adapters in use, and when that was.",
-		() => now() / 1000,
-		() => ({
-			max_lora: "0",
-			running_lora_adapters: "",
-			waiting_lora_adapters: "",
-		}),
-	);
-}
-
-/** The engine counts steps by powers of two; the bounds are powers of two. */
-function stepSizes({
-	numStepsBySize,
-	numStepTokens,
-}: ReturnType<ServedEngine["stats"]>) {
-	const counts = new Array<number>(STEP_BOUNDS.length + 1).fill(0);
-	for (let i = 0; i < numStepsBySize.length; i++) {
-		const at = STEP_BOUNDS.findIndex((bound) => 2 ** i <= bound);
-		counts[at === -1 ? STEP_BOUNDS.length : at] += numStepsBySize[i];
-	}
-	return { counts, sum: numStepTokens };
 }

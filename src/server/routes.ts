@@ -59,8 +59,10 @@ const get = (
 	isOpen = true,
 ): Route => ({ method: "GET", path, about, body: null, isOpen, handle });
 
-/** 200 with nothing in it; 503 from the moment the server is told to end. */
+/** 200 with nothing in it; 503 from the moment the server is told to end, or its engine cannot go on. */
 function health({ services }: Call): Response {
+	const { failure } = services.engine;
+	if (failure !== null) throw unavailable(failure.message, failure.code);
 	if (services.admission.isDraining)
 		throw unavailable("this server is shutting down.", "shutting_down");
 	return new Response(null);

@@ -212,6 +212,19 @@ test("draining is bounded: what has not ended by then is cut", async () => {
 	await until(isIdle);
 });
 
+test("an engine that cannot go on fails the health of its server", async () => {
+	const broken = await loadText();
+	const { url } = await serve(broken);
+	assert.equal((await fetch(`${url}/health`)).status, 200);
+	await broken.close();
+	assert.deepEqual(await codeOf(await fetch(`${url}/health`)), [
+		503,
+		"engine_closed",
+	]);
+	const refused = await post(`${url}/v1/completions`, { prompt: "a" });
+	assert.deepEqual(await codeOf(refused), [503, "engine_closed"]);
+});
+
 test("the log has request ids and no words; words only where asked for", async () => {
 	const lines: string[] = [];
 	const write = (fields: object, message: string) => {

@@ -89,6 +89,7 @@ export function scripted(llm: LLM, script: Script): ServedEngine {
 		modelConfig: llm.modelConfig,
 		maxModelLen: llm.maxModelLen,
 		engineConfig: llm.engineConfig,
+		failure: null,
 		defaultSamplingParams: llm.defaultSamplingParams,
 		tokenizer: llm.tokenizer,
 		renderChat: (...args) => llm.renderChat(...args),
