@@ -14,6 +14,9 @@ import type { LLM } from "../../src/index.ts";
 import type { ServedEngine } from "../../src/server/engine.ts";
 import { loadDemo, MODEL, type Script, scripted, serve } from "./serving.ts";
 
+// It says on the console which of OpenAI's settings other providers may not have.
+Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false });
+
 let llm: LLM;
 before(async () => {
 	llm = await loadDemo();
