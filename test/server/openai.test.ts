@@ -249,6 +249,37 @@ test("tools: the model's call comes whole and in deltas, and goes back into the 
 	});
 });
 
+test("llama3_json: objects are calls, and a tag that is a special token stays in the text", async () => {
+	const pieces = [
+		"<|python_tag|>",
+		'{"name": "get_weather", ',
+		'"parameters": {"city": "Oslo"}}',
+	];
+	const script: Script = { pieces, asked: [] };
+	const engine = scripted(llm, script);
+	const { tokenizer } = llm;
+	const { url } = await serve(
+		{
+			...engine,
+			tokenizer: {
+				...tokenizer,
+				id: (token) =>
+					token === "<|python_tag|>" ? 4094 : tokenizer.id(token),
+			},
+		},
+		{ enableAutoToolChoice: true, toolCallParser: "llama3_json" },
+	);
+	const llama = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none" });
+	const params = { model: MODEL, messages, tools: [WEATHER] };
+	const { choices } = await llama.chat.completions.create(params);
+	const [call] = choices[0].message.tool_calls ?? [];
+	assert.ok(call.type === "function");
+	assert.deepEqual(JSON.parse(call.function.arguments), { city: "Oslo" });
+	assert.equal(choices[0].message.content, null);
+	const [{ params: asked }] = script.asked;
+	assert.deepEqual(asked, { ...asked, skipSpecialTokens: false });
+});
+
 test("runTools: the client calls the function and asks again", async () => {
 	const { client } = await clientOf([
 		'<tool_call>{"name":"get_weather","arguments":{"city":"Oslo"}}</tool_call>',
