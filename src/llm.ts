@@ -83,6 +83,8 @@ export class LLM {
 	readonly modelConfig: ModelConfig;
 	readonly numParameters: number;
 	readonly maxModelLen: number;
+	/** The options it was loaded with, defaults filled in. */
+	readonly engineConfig: EngineConfig;
 	/** The model authors' sampling advice (generation_config.json) over vLLM's defaults: used where a call gives no parameters. */
 	readonly defaultSamplingParams: SamplingParamsInput;
 	readonly #model: LoadedModel;
@@ -106,6 +108,7 @@ export class LLM {
 		this.modelConfig = model.modelConfig;
 		this.numParameters = model.numParameters;
 		this.maxModelLen = model.maxModelLen;
+		this.engineConfig = config;
 		this.defaultSamplingParams = model.generation.sampling;
 		const { vocabSize } = model.modelConfig;
 		const tokenizer = model.text?.tokenizer ?? null;
@@ -210,9 +213,29 @@ export class LLM {
 		return this.#stream(tokenize, samplingParams, options);
 	}
 
+	/** What `chat` gives the model to continue. Special tokens are in the text: encode it without adding any. @throws invalid_prompt, invalid_chat_template */
+	renderChat(
+		messages: readonly ChatMessage[],
+		template: RenderOptions = {},
+	): string {
+		const { chatTemplate } = this.#text();
+		if (chatTemplate === null)
+			throw new NanoVllmError(
+				"invalid_chat_template",
+				`${this.modelName} has no chat template. Use generate, or add a chat_template.jinja.`,
+			);
+		const options = { addGenerationPrompt: true, ...template };
+		return chatTemplate.render(messages, options);
+	}
+
 	/** Ends a request with what it has: finishReason "abort". */
 	abort(requestId: string): void {
 		this.#engine.abort(requestId);
+	}
+
+	/** Why no request is taken any more: closed, or a step failed and the model must be loaded again; null while all is well. */
+	get failure(): NanoVllmError | null {
+		return this.#engine.failure;
 	}
 
 	stats(): EngineStats {
@@ -248,16 +271,9 @@ export class LLM {
 
 	#tokenizeChat(
 		messages: readonly ChatMessage[],
-		template: RenderOptions = {},
+		template?: RenderOptions,
 	): TokenizedPrompt {
-		const { chatTemplate } = this.#text();
-		if (chatTemplate === null)
-			throw new NanoVllmError(
-				"invalid_chat_template",
-				`${this.modelName} has no chat template. Use generate, or add a chat_template.jinja.`,
-			);
-		const options = { addGenerationPrompt: true, ...template };
-		return this.#tokenize(chatTemplate.render(messages, options), false);
+		return this.#tokenize(this.renderChat(messages, template), false);
 	}
 
 	#prepare<P>(

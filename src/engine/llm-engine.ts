@@ -77,6 +77,10 @@ export interface EngineStats {
 	readonly kvCacheUsage: number;
 	readonly numBlocks: number;
 	readonly numSteps: number;
+	/** Tokens computed in all steps. */
+	readonly numStepTokens: number;
+	/** Steps of more than 2^(i-1) tokens and at most 2^i, by i. */
+	readonly numStepsBySize: ArrayLike<number>;
 	readonly numPromptTokens: number;
 	readonly numGenerationTokens: number;
 	readonly numPreemptions: number;
@@ -115,6 +119,8 @@ export class LlmEngine {
 	#closed: NanoVllmError | null = null;
 	#numArrivals = 0;
 	#numSteps = 0;
+	#numStepTokens = 0;
+	readonly #numStepsBySize = new Float64Array(32);
 	#numPromptTokens = 0;
 	#numGenerationTokens = 0;
 
@@ -196,12 +202,19 @@ export class LlmEngine {
 			kvCacheUsage: 1 - this.#blocks.numFreeBlocks / numBlocks,
 			numBlocks,
 			numSteps: this.#numSteps,
+			numStepTokens: this.#numStepTokens,
+			numStepsBySize: this.#numStepsBySize,
 			numPromptTokens: this.#numPromptTokens,
 			numGenerationTokens: this.#numGenerationTokens,
 			numPreemptions: this.#scheduler.numPreemptions,
 			prefixCacheQueries: this.#scheduler.numPrefixQueryTokens,
 			prefixCacheHits: this.#scheduler.numPrefixHitTokens,
 		};
+	}
+
+	/** Why no request is taken any more: the engine was closed, or a step failed; null while all is well. */
+	get failure(): NanoVllmError | null {
+		return this.#closed;
 	}
 
 	resetPrefixCache(): void {
@@ -268,6 +281,8 @@ export class LlmEngine {
 		const batch = this.#scheduler.schedule();
 		if (batch === null) return null;
 		this.#numSteps++;
+		this.#numStepTokens += batch.numTokens;
+		this.#numStepsBySize[32 - Math.clz32(batch.numTokens - 1)]++;
 		for (const { seq, start, numTokens, samples } of batch.scheduled) {
 			const prompt = Math.min(numTokens, seq.numPromptTokens - start);
 			if (prompt > 0) this.#prefilled(seq, prompt, samples);

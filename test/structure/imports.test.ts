@@ -76,6 +76,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"tokenizer",
 		"weights",
 	],
+	server: ["errors", "config", "index"],
 	cli: [
 		"errors",
 		"config",
@@ -86,6 +87,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"backends",
 		"hub",
 		"inspect",
+		"server",
 		"weights",
 	],
 };
@@ -93,7 +95,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 /** Packages and runtimes a room may name; every other room names none. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
 	tokenizer: /^@huggingface\/(tokenizers|jinja)$/,
-	cli: /^(node:|commander$)/,
+	server: /^(hono|zod)$/,
+	cli: /^(node:|(commander|@hono\/node-server|pino)$)/,
 	platform: /^(webgpu|@mlc-ai\/web-xgrammar)$/,
 	structured: /^@mlc-ai\/web-xgrammar$/,
 	hub: /^@huggingface\/hub$/,
