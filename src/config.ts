@@ -1,5 +1,9 @@
 /** Engine options and sampling parameters: one table of defaults, one validation each. Names and meanings are vLLM's, camelCased. */
 import { NanoVllmError } from "./errors.ts";
+import {
+	checkStructuredOutputs,
+	type StructuredOutputs,
+} from "./structured-outputs.ts";
 
 export interface EngineConfig {
 	/** Where to run. `auto` takes the fastest backend that works here. */
@@ -104,6 +108,8 @@ export interface SamplingParams {
 	allowedTokenIds: readonly number[] | null;
 	/** Texts whose tokens are never completed. */
 	badWords: readonly string[];
+	/** The answer's form: a JSON schema, a regular expression, one of some texts, a grammar. */
+	structuredOutputs: StructuredOutputs | null;
 	/** Produce text, not only token ids. */
 	detokenize: boolean;
 	skipSpecialTokens: boolean;
@@ -130,6 +136,7 @@ export const SAMPLING_DEFAULTS: Readonly<SamplingParams> = {
 	logitBias: null,
 	allowedTokenIds: null,
 	badWords: [],
+	structuredOutputs: null,
 	detokenize: true,
 	skipSpecialTokens: true,
 	includeStopStrInOutput: false,
@@ -263,6 +270,10 @@ const SAMPLING_RULES: Record<keyof SamplingParams, Rule> = {
 		"non-empty strings",
 		(v) => typeof v === "string" && v.length > 0,
 	),
+	structuredOutputs: nullOr({
+		wanted: "an object",
+		holds: (v) => typeof v === "object" && !Array.isArray(v),
+	}),
 	detokenize: boolean,
 	skipSpecialTokens: boolean,
 	includeStopStrInOutput: boolean,
@@ -312,6 +323,14 @@ export function resolveSamplingParams(
 			"invalid_sampling_params",
 			"stop strings are found in text, and detokenize is false. Use stopTokenIds, or set detokenize.",
 		);
+	if (params.structuredOutputs !== null) {
+		checkStructuredOutputs(params.structuredOutputs);
+		if (params.ignoreEos)
+			throw new NanoVllmError(
+				"invalid_sampling_params",
+				"structuredOutputs end with the end-of-sequence token, and ignoreEos forbids it. Leave one of them out.",
+			);
+	}
 	if (params.temperature > 0 && params.temperature < 0.01)
 		return { ...params, temperature: 0.01 };
 	return params;

@@ -3,6 +3,7 @@ import {
 	type EngineConfig,
 	resolveEngineConfig,
 	resolveSamplingParams,
+	type SamplingParams,
 	type SamplingParamsInput,
 	show,
 } from "./config.ts";
@@ -20,6 +21,13 @@ import type { ModelConfig } from "./models/config.ts";
 import { loadPlatform } from "./platform/detect.ts";
 import type { Platform } from "./platform/platform.ts";
 import { type Prompt, type TokenizedPrompt, tokenizePrompt } from "./prompt.ts";
+import {
+	createGrammars,
+	type Grammar,
+	type Grammars,
+} from "./structured/grammars.ts";
+import type { GrammarSpec } from "./structured/messages.ts";
+import { grammarSpec, vocabularyOf } from "./structured/spec.ts";
 import type { ChatMessage, RenderOptions } from "./tokenizer/chat-template.ts";
 import { createDetokenizer } from "./tokenizer/detokenizer.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -57,6 +65,13 @@ interface Submission {
 	readonly prompt: TokenizedPrompt;
 	readonly params: SequenceParams;
 	readonly priority: number;
+	/** What structuredOutputs ask for; null: nothing. */
+	readonly spec: GrammarSpec | null;
+}
+
+interface Started {
+	readonly requestId: string;
+	readonly done: Promise<RequestOutput>;
 }
 
 const PROGRESS_INTERVAL_MS = 100;
@@ -68,6 +83,8 @@ export class LLM {
 	readonly modelConfig: ModelConfig;
 	readonly numParameters: number;
 	readonly maxModelLen: number;
+	/** The options it was loaded with, defaults filled in. */
+	readonly engineConfig: EngineConfig;
 	/** The model authors' sampling advice (generation_config.json) over vLLM's defaults: used where a call gives no parameters. */
 	readonly defaultSamplingParams: SamplingParamsInput;
 	readonly #model: LoadedModel;
@@ -75,6 +92,7 @@ export class LLM {
 	readonly #facts: ModelFacts;
 	readonly #schedulingPolicy: EngineConfig["schedulingPolicy"];
 	readonly #platform: Platform;
+	readonly #grammars: Grammars;
 	#numRequests = 0;
 
 	private constructor(
@@ -90,6 +108,7 @@ export class LLM {
 		this.modelConfig = model.modelConfig;
 		this.numParameters = model.numParameters;
 		this.maxModelLen = model.maxModelLen;
+		this.engineConfig = config;
 		this.defaultSamplingParams = model.generation.sampling;
 		const { vocabSize } = model.modelConfig;
 		const tokenizer = model.text?.tokenizer ?? null;
@@ -107,6 +126,11 @@ export class LLM {
 				tokenizer &&
 				((text) => tokenizer.encode(text, { addSpecialTokens: false })),
 		};
+		this.#grammars = createGrammars({
+			platform,
+			vocabulary: () =>
+				vocabularyOf(this.tokenizer, vocabSize, this.#facts.eosTokenIds),
+		});
 		this.#engine = new LlmEngine(model.executable, {
 			...config,
 			maxNumBatchedTokens: model.maxNumBatchedTokens,
@@ -143,7 +167,8 @@ export class LLM {
 	 * Continues every prompt, in one batch, and returns the results in the order of the prompts. Nothing is started when one
 	 * of them is wrong.
 	 * @param samplingParams for all prompts, or one per prompt; the model's own defaults where left out
-	 * @throws invalid_prompt, prompt_too_long, invalid_sampling_params; signal.reason when aborted
+	 * @throws invalid_prompt, prompt_too_long, invalid_sampling_params; device_unavailable for structuredOutputs without XGrammar;
+	 * signal.reason when aborted
 	 */
 	async generate(
 		prompts: OneOrMany<Prompt>,
@@ -188,9 +213,29 @@ export class LLM {
 		return this.#stream(tokenize, samplingParams, options);
 	}
 
+	/** What `chat` gives the model to continue. Special tokens are in the text: encode it without adding any. @throws invalid_prompt, invalid_chat_template */
+	renderChat(
+		messages: readonly ChatMessage[],
+		template: RenderOptions = {},
+	): string {
+		const { chatTemplate } = this.#text();
+		if (chatTemplate === null)
+			throw new NanoVllmError(
+				"invalid_chat_template",
+				`${this.modelName} has no chat template. Use generate, or add a chat_template.jinja.`,
+			);
+		const options = { addGenerationPrompt: true, ...template };
+		return chatTemplate.render(messages, options);
+	}
+
 	/** Ends a request with what it has: finishReason "abort". */
 	abort(requestId: string): void {
 		this.#engine.abort(requestId);
+	}
+
+	/** Why no request is taken any more: closed, or a step failed and the model must be loaded again; null while all is well. */
+	get failure(): NanoVllmError | null {
+		return this.#engine.failure;
 	}
 
 	stats(): EngineStats {
@@ -204,7 +249,7 @@ export class LLM {
 
 	/** Fails what still runs (engine_closed) and frees weights and cache. */
 	async close(): Promise<void> {
-		await this.#engine.close();
+		await Promise.all([this.#engine.close(), this.#grammars.close()]);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
@@ -226,16 +271,9 @@ export class LLM {
 
 	#tokenizeChat(
 		messages: readonly ChatMessage[],
-		template: RenderOptions = {},
+		template?: RenderOptions,
 	): TokenizedPrompt {
-		const { chatTemplate } = this.#text();
-		if (chatTemplate === null)
-			throw new NanoVllmError(
-				"invalid_chat_template",
-				`${this.modelName} has no chat template. Use generate, or add a chat_template.jinja.`,
-			);
-		const options = { addGenerationPrompt: true, ...template };
-		return this.#tokenize(chatTemplate.render(messages, options), false);
+		return this.#tokenize(this.renderChat(messages, template), false);
 	}
 
 	#prepare<P>(
@@ -272,9 +310,67 @@ export class LLM {
 					prompt,
 					params: sequenceParams(params, length, this.#facts),
 					priority,
+					spec: this.#specOf(params),
 				};
 			}),
 		);
+	}
+
+	#specOf({ structuredOutputs }: SamplingParams): GrammarSpec | null {
+		if (structuredOutputs === null) return null;
+		if (this.#model.text === null)
+			throw new NanoVllmError(
+				"invalid_sampling_params",
+				"structuredOutputs are about text, and no tokenizer is loaded. Use allowedTokenIds, or load without skipTokenizerInit.",
+			);
+		if (this.#facts.eosTokenIds.length === 0)
+			throw new NanoVllmError(
+				"invalid_sampling_params",
+				"structuredOutputs end with an end-of-sequence token, and neither the model nor its tokenizer names one. Add eos_token_id to its config.json.",
+			);
+		return grammarSpec(structuredOutputs);
+	}
+
+	/** Every submission's grammar, or the first error and none. The caller releases them. */
+	async #compile(
+		submissions: readonly Submission[],
+		signal: AbortSignal | undefined,
+	): Promise<(Grammar | null)[]> {
+		const compiling = Promise.allSettled(
+			submissions.map(({ spec }) => spec && this.#grammars.compile(spec)),
+		);
+		try {
+			const results = await unlessAborted(compiling, signal);
+			return results.map((result, i) =>
+				labelled(results.length > 1 ? `prompt ${i}: ` : "", () => {
+					if (result.status === "rejected") throw result.reason;
+					return result.value;
+				}),
+			);
+		} catch (error) {
+			void compiling.then((results) => {
+				for (const result of results)
+					if (result.status === "fulfilled") result.value?.release();
+			});
+			throw error;
+		}
+	}
+
+	/** Queues the submissions together, once what constrains them is compiled. */
+	async #submitAll(
+		submissions: readonly Submission[],
+		signal: AbortSignal | undefined,
+		onDelta?: (delta: CompletionDelta) => void,
+	): Promise<Started[]> {
+		const plain = submissions.every(({ spec }) => spec === null);
+		const grammars = plain ? [] : await this.#compile(submissions, signal);
+		try {
+			return submissions.map((submission, i) =>
+				this.#submit(submission, grammars[i] ?? null, onDelta),
+			);
+		} finally {
+			for (const grammar of grammars) grammar?.release();
+		}
 	}
 
 	async #runAll<P>(
@@ -304,8 +400,10 @@ export class LLM {
 			});
 		};
 		const submissions = this.#prepare(list, tokenize, samplingParams, priority);
-		const started = submissions.map((submission) =>
-			this.#submit(submission, progress && (() => report(false))),
+		const started = await this.#submitAll(
+			submissions,
+			signal,
+			progress && (() => report(false)),
 		);
 		const stop = () => {
 			for (const { requestId } of started) this.abort(requestId);
@@ -333,7 +431,7 @@ export class LLM {
 		{ signal, priority }: RequestOptions,
 	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
 		signal?.throwIfAborted();
-		const [submission] = this.#prepare(
+		const submissions = this.#prepare(
 			[null],
 			tokenize,
 			samplingParams,
@@ -341,10 +439,15 @@ export class LLM {
 		);
 		const deltas: CompletionDelta[] = [];
 		let wake = () => {};
-		const { requestId, done } = this.#submit(submission, (delta) => {
+		const onDelta = (delta: CompletionDelta) => {
 			deltas.push(delta);
 			wake();
-		});
+		};
+		const [{ requestId, done }] = await this.#submitAll(
+			submissions,
+			signal,
+			onDelta,
+		);
 		let settled = false;
 		const end = () => {
 			settled = true;
@@ -373,8 +476,9 @@ export class LLM {
 
 	#submit(
 		{ prompt, params, priority }: Submission,
+		grammar: Grammar | null,
 		onDelta?: (delta: CompletionDelta) => void,
-	): { requestId: string; done: Promise<RequestOutput> } {
+	): Started {
 		const requestId = `req-${this.#numRequests++}`;
 		const { tokenizer } = this.#model.text ?? {};
 		const { tokenIds: promptTokenIds, text } = prompt;
@@ -390,6 +494,7 @@ export class LLM {
 				promptTokenIds,
 				params,
 				priority,
+				startConstraint: grammar?.start,
 				sink: createCollector({
 					requestId,
 					params,
@@ -415,6 +520,22 @@ export class LLM {
 
 function isList<T>(value: OneOrMany<T> | undefined): value is readonly T[] {
 	return Array.isArray(value);
+}
+
+/** The promise, or signal.reason when that comes first. */
+async function unlessAborted<T>(
+	promise: Promise<T>,
+	signal: AbortSignal | undefined,
+): Promise<T> {
+	const aborted = Promise.withResolvers<never>();
+	const abort = () => aborted.reject(signal?.reason);
+	signal?.addEventListener("abort", abort, { once: true });
+	try {
+		signal?.throwIfAborted();
+		return await Promise.race([promise, aborted.promise]);
+	} finally {
+		signal?.removeEventListener("abort", abort);
+	}
 }
 
 /** The same error, saying which of many inputs it is about. */

@@ -10,6 +10,7 @@ import { figure, grouped, plural } from "./format.ts";
 import { createLineReader, type LineReader } from "./line-reader.ts";
 import { addModelFlag, chosenModel, modelLine, openModel } from "./model.ts";
 import { addSamplingFlags, samplingOptions } from "./sampling-flags.ts";
+import { addStructuredFlags, structuredOptions } from "./structured-flags.ts";
 import { note, withInterrupt } from "./terminal.ts";
 
 const EXAMPLES = `
@@ -44,6 +45,7 @@ export function addChat(program: Command): void {
 		);
 	addModelFlag(command);
 	addSamplingFlags(command);
+	addStructuredFlags(command);
 	addEngineFlags(command);
 }
 
@@ -51,7 +53,7 @@ async function chat(
 	model: string | undefined,
 	options: Options,
 ): Promise<void> {
-	const given = samplingOptions(options);
+	const given = { ...samplingOptions(options), ...structuredOptions(options) };
 	resolveSamplingParams(given); // wrong ones are told before a model is loaded
 	const llm = await withInterrupt((signal) =>
 		openModel(

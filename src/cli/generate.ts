@@ -26,6 +26,7 @@ import {
 	addSamplingFlags,
 	samplingOptions,
 } from "./sampling-flags.ts";
+import { addStructuredFlags, structuredOptions } from "./structured-flags.ts";
 import {
 	createStatusLine,
 	note,
@@ -42,6 +43,8 @@ Examples:
   nano-vllm generate --demo
   nano-vllm generate "Once upon a time" "There was a fox" --max-tokens 100
   nano-vllm generate --chat "What is a KV cache?" --stream
+  nano-vllm generate "A recipe:" --json-schema recipe.schema.json
+  nano-vllm generate --chat "Is 7 prime?" --choice yes,no
   nano-vllm generate --file prompts.jsonl --json > results.jsonl
   echo "Once upon a time" | nano-vllm generate -m ./my-model --temperature 0
 `;
@@ -71,6 +74,7 @@ export function addGenerate(program: Command): void {
 	addModelFlag(command);
 	addSamplingFlags(command);
 	addOutputFlags(command);
+	addStructuredFlags(command);
 	addEngineFlags(command);
 }
 
@@ -85,7 +89,7 @@ async function generate(
 		? DEMO_TASKS
 		: await readTasks({ args, file, chat, stdin });
 	if (options.stream) checkStream(tasks, options);
-	const given = samplingOptions(options);
+	const given = { ...samplingOptions(options), ...structuredOptions(options) };
 	resolveSamplingParams(given); // wrong ones are told before a model is loaded
 	const engine = engineOptions(options);
 	const model = chosenModel(undefined, options.model);

@@ -6,6 +6,7 @@ import { ENGINE_FLAGS } from "./engine-flags.ts";
 import { inFlags } from "./flags.ts";
 import { createProgram } from "./program.ts";
 import { OUTPUT_FLAGS, SAMPLING_FLAGS } from "./sampling-flags.ts";
+import { SERVER_FLAGS } from "./serve-flags.ts";
 import { leaveQuietlyOnClosedPipe, reportError } from "./terminal.ts";
 
 leaveQuietlyOnClosedPipe();
@@ -20,7 +21,7 @@ function exitCodeOf(error: unknown): number {
 	if (error instanceof CommanderError) return error.exitCode;
 	if (error instanceof NanoVllmError && error.code === "aborted") return 130;
 	const message = error instanceof Error ? error.message : String(error);
-	const tables = [ENGINE_FLAGS, SAMPLING_FLAGS, OUTPUT_FLAGS];
+	const tables = [ENGINE_FLAGS, SAMPLING_FLAGS, OUTPUT_FLAGS, SERVER_FLAGS];
 	reportError(error, inFlags(message, tables));
 	return 1;
 }

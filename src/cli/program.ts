@@ -2,18 +2,21 @@
 import { Command, Help, type Option } from "commander";
 import { addBenchKernels } from "./bench-kernels.ts";
 import { addBenchLatency } from "./bench-latency.ts";
+import { addBenchServe } from "./bench-serve.ts";
 import { addBenchThroughput } from "./bench-throughput.ts";
 import { addChat } from "./chat.ts";
 import { addDownload } from "./download.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { packageVersion } from "./model.ts";
+import { addServe } from "./serve.ts";
 
 const EXAMPLES = `
 Examples:
   nano-vllm generate --demo
   nano-vllm generate "Once upon a time" --max-tokens 100
   nano-vllm chat Qwen/Qwen3-0.6B
+  nano-vllm serve Qwen/Qwen3-0.6B --port 8000
   nano-vllm inspect Qwen/Qwen3-0.6B
   nano-vllm bench throughput --num-prompts 64 --input-len 100:1024
 
@@ -30,15 +33,17 @@ export function createProgram(): Command {
 		.addHelpText("after", EXAMPLES);
 	addGenerate(program);
 	addChat(program);
+	addServe(program);
 	addDownload(program);
 	addInspect(program);
 	const bench = program
 		.command("bench")
 		.description(
-			"measure throughput or latency on random prompts, or a device's kernels",
+			"measure throughput or latency on random prompts, a server under load, or a device's kernels",
 		);
 	addBenchThroughput(bench);
 	addBenchLatency(bench);
+	addBenchServe(bench);
 	addBenchKernels(bench);
 	return program;
 }

@@ -77,3 +77,15 @@ export function parseRange(text: string): Range {
 		);
 	return { low, high };
 }
+
+/** "yes,no" → ["yes", "no"]; may come again, so that texts with commas in them can be given as JSON: '["a, b"]'. @throws InvalidArgumentError */
+export function parseTexts(text: string, before: string[] = []): string[] {
+	if (!text.startsWith("[")) return [...before, ...text.split(",")];
+	try {
+		return [...before, ...(JSON.parse(text) as string[])];
+	} catch {
+		throw new InvalidArgumentError(
+			'Wanted texts between commas, or a JSON list like ["a, b","c"].',
+		);
+	}
+}

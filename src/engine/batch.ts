@@ -160,12 +160,16 @@ function packMask(
 	row: number,
 	vocabSize: number,
 ): void {
-	const mask = seq.params.allowedMask;
+	const allowed = seq.params.allowedMask;
+	const wanted = seq.constraint?.mask ?? null;
+	const mask = allowed ?? wanted;
 	if (mask === null) return;
 	const words = Math.ceil(vocabSize / 32);
 	const at = sampling.numMasks * words;
 	sampling.masks = reserve(sampling.masks, at + words);
 	sampling.masks.set(mask, at);
+	if (allowed !== null && wanted !== null)
+		for (let w = 0; w < words; w++) sampling.masks[at + w] &= wanted[w];
 	sampling.maskRows[sampling.numMasks++] = row;
 }
 

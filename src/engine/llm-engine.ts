@@ -12,6 +12,7 @@ import type {
 import { assert, NanoVllmError } from "../errors.ts";
 import { createPacker } from "./batch.ts";
 import { BlockManager } from "./block-manager.ts";
+import type { TokenConstraint } from "./constraint.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Sequence, type SequenceParams, type StepRow } from "./sequence.ts";
 
@@ -36,6 +37,8 @@ export interface EngineRequest {
 	readonly params: SequenceParams;
 	/** Smaller runs first. */
 	readonly priority: number;
+	/** Makes each sequence's constraint, its first mask ready; null: none. */
+	readonly startConstraint?: (() => TokenConstraint) | null;
 	readonly sink: RequestSink;
 }
 
@@ -74,6 +77,10 @@ export interface EngineStats {
 	readonly kvCacheUsage: number;
 	readonly numBlocks: number;
 	readonly numSteps: number;
+	/** Tokens computed in all steps. */
+	readonly numStepTokens: number;
+	/** Steps of more than 2^(i-1) tokens and at most 2^i, by i. */
+	readonly numStepsBySize: ArrayLike<number>;
 	readonly numPromptTokens: number;
 	readonly numGenerationTokens: number;
 	readonly numPreemptions: number;
@@ -103,11 +110,17 @@ export class LlmEngine {
 	readonly #scheduler: Scheduler;
 	readonly #pack: ReturnType<typeof createPacker>;
 	readonly #requests = new Map<string, RequestState>();
+	/** Constrained sequences whose next mask is being worked out. */
+	readonly #unmasked = new Set<Sequence>();
+	/** Ends a wait for masks: there may be something else to run. */
+	#stopWaiting = () => {};
 	#loop: Promise<void> | null = null;
 	/** Why no request is taken any more; null while open. */
 	#closed: NanoVllmError | null = null;
 	#numArrivals = 0;
 	#numSteps = 0;
+	#numStepTokens = 0;
+	readonly #numStepsBySize = new Float64Array(32);
 	#numPromptTokens = 0;
 	#numGenerationTokens = 0;
 
@@ -142,6 +155,7 @@ export class LlmEngine {
 					seed: this.#seedOf(params, index, arrival),
 					promptTokenIds: request.promptTokenIds,
 					sibling: first,
+					constraint: request.startConstraint?.(),
 				}),
 			);
 		}
@@ -157,6 +171,7 @@ export class LlmEngine {
 		this.#requests.set(requestId, { ...state, numStarted: 1 });
 		this.#scheduler.add(sequences[0]);
 		this.#loop ??= this.#run();
+		this.#stopWaiting();
 		return metrics;
 	}
 
@@ -187,12 +202,19 @@ export class LlmEngine {
 			kvCacheUsage: 1 - this.#blocks.numFreeBlocks / numBlocks,
 			numBlocks,
 			numSteps: this.#numSteps,
+			numStepTokens: this.#numStepTokens,
+			numStepsBySize: this.#numStepsBySize,
 			numPromptTokens: this.#numPromptTokens,
 			numGenerationTokens: this.#numGenerationTokens,
 			numPreemptions: this.#scheduler.numPreemptions,
 			prefixCacheQueries: this.#scheduler.numPrefixQueryTokens,
 			prefixCacheHits: this.#scheduler.numPrefixHitTokens,
 		};
+	}
+
+	/** Why no request is taken any more: the engine was closed, or a step failed; null while all is well. */
+	get failure(): NanoVllmError | null {
+		return this.#closed;
 	}
 
 	resetPrefixCache(): void {
@@ -216,8 +238,14 @@ export class LlmEngine {
 		try {
 			await null; // so that requests added together share the first step
 			for (;;) {
+				if (flight !== null && this.#unmasked.size > 0)
+					await Promise.race([this.#nextMasks(), settled(flight.output)]);
 				const next = this.#launch();
-				if (next === null && flight === null) break;
+				if (next === null && flight === null) {
+					if (this.#unmasked.size === 0) break;
+					await this.#nextMasks();
+					continue;
+				}
 				const due: Flight | null = overlap ? flight : next;
 				flight = overlap ? next : null;
 				if (due !== null) this.#accept(due.rows, await due.output);
@@ -237,11 +265,24 @@ export class LlmEngine {
 		}
 	}
 
+	/** Waits until some sequence's mask is there, or never will be (that fails its request), or requests come or go. */
+	async #nextMasks(): Promise<void> {
+		const change = new Promise<void>((resolve) => {
+			this.#stopWaiting = resolve;
+		});
+		const pending = [...this.#unmasked].map((seq) => seq.constraint?.pending);
+		const masks = pending.map((mask) => mask?.catch(() => {}));
+		await Promise.race([change, ...masks]);
+		await null; // all that settled with it
+	}
+
 	/** Schedules and submits one step; null where there is nothing to run now. */
 	#launch(): Flight | null {
 		const batch = this.#scheduler.schedule();
 		if (batch === null) return null;
 		this.#numSteps++;
+		this.#numStepTokens += batch.numTokens;
+		this.#numStepsBySize[32 - Math.clz32(batch.numTokens - 1)]++;
 		for (const { seq, start, numTokens, samples } of batch.scheduled) {
 			const prompt = Math.min(numTokens, seq.numPromptTokens - start);
 			if (prompt > 0) this.#prefilled(seq, prompt, samples);
@@ -308,6 +349,22 @@ export class LlmEngine {
 			else if (numOutput >= params.maxOutputTokens)
 				this.#scheduler.finish(seq, "length");
 		});
+		if (!seq.isFinished) this.#constrain(seq, tokenId);
+	}
+
+	/** The sequence sits out until it is known what may follow this token. */
+	#constrain(seq: Sequence, tokenId: number): void {
+		if (seq.constraint === null) return;
+		seq.constraint.accept(tokenId);
+		if (!seq.awaitsMask) return;
+		this.#unmasked.add(seq);
+		seq.constraint.pending?.then(
+			() => this.#unmasked.delete(seq),
+			(cause) => {
+				this.#unmasked.delete(seq);
+				this.#fail(seq, asNanoVllmError(cause, "a constraint failed"));
+			},
+		);
 	}
 
 	/** Hands something to the sequence's sink and closes the books if that ended it. */
@@ -331,6 +388,9 @@ export class LlmEngine {
 		const { metrics, unfinished } = request;
 		if (!unfinished.delete(seq)) return;
 		metrics.numPreemptions += seq.numPreemptions;
+		this.#unmasked.delete(seq);
+		this.#stopWaiting();
+		seq.constraint?.dispose();
 		if (unfinished.size === 0) {
 			metrics.finishedMs = this.#config.now();
 			this.#requests.delete(request.requestId);
@@ -385,7 +445,7 @@ function rowError(failure: RowFailure): NanoVllmError {
 		case "forbidden":
 			return new NanoVllmError(
 				"invalid_sampling_params",
-				"allowedTokenIds, badWords, logitBias and minTokens together forbid every token. Loosen one of them.",
+				"allowedTokenIds, badWords, logitBias, minTokens and structuredOutputs together forbid every token. Loosen one of them.",
 			);
 		case "too_large":
 			return new NanoVllmError(
@@ -395,6 +455,11 @@ function rowError(failure: RowFailure): NanoVllmError {
 		default:
 			return failure satisfies never;
 	}
+}
+
+/** Resolves when the promise is settled, however. */
+async function settled(promise: Promise<unknown>): Promise<void> {
+	await promise.catch(() => {});
 }
 
 function asNanoVllmError(cause: unknown, what: string): NanoVllmError {

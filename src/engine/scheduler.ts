@@ -124,6 +124,7 @@ export class Scheduler {
 		}
 		for (const seq of this.#running) {
 			if (seq.status !== RUNNING || step.has(seq) || isDecode(seq)) continue;
+			if (seq.awaitsMask) continue;
 			const numTokens = this.#chunk(seq, budget);
 			if (numTokens > 0 && this.#makeRoom(seq, numTokens, step))
 				schedule(prefills, seq, numTokens);
@@ -186,7 +187,8 @@ export class Scheduler {
 	#admit(budget: number, step: StepStarts): Sequence | null {
 		if (this.#numRunning >= this.#config.maxNumSeqs) return null;
 		const seq = this.#nextWaiting();
-		if (seq === undefined || seq.pendingRow !== null) return null;
+		if (seq === undefined || seq.pendingRow !== null || seq.awaitsMask)
+			return null;
 		this.#attachPrefix(seq, step);
 		const numTokens = this.#chunk(seq, budget);
 		const fits =
@@ -256,7 +258,9 @@ export class Scheduler {
 
 /** A sequence whose last token is still being sampled can go on unless that is its last, or must be looked at first. */
 function isReady(seq: Sequence): boolean {
+	if (seq.awaitsMask) return false;
 	if (seq.pendingRow === null) return true;
+	if (seq.constraint !== null) return false;
 	const { maxOutputTokens, badWordIds } = seq.params;
 	if (seq.numOutputTokens >= maxOutputTokens) return false;
 	return badWordIds.every((ids) => ids.length === 1);

@@ -3,6 +3,7 @@
  * After nano-vllm's sequence.py; a request with n > 1 holds n of them.
  */
 import type { SamplingParams } from "../config.ts";
+import type { TokenConstraint } from "./constraint.ts";
 
 export type FinishReason = "stop" | "length" | "abort";
 
@@ -56,6 +57,8 @@ export class Sequence {
 	readonly numPromptTokens: number;
 	/** A sequence of the same request whose prompt blocks this one takes over while they are there. */
 	readonly sibling: Sequence | null;
+	/** What its next token must obey, beyond params; null: nothing. */
+	readonly constraint: TokenConstraint | null;
 
 	status: SequenceStatus = WAITING;
 	/** Known tokens are tokenIds[0 .. numTokens-1]: prompt, then output. */
@@ -87,6 +90,7 @@ export class Sequence {
 		seed: number;
 		promptTokenIds: Int32Array;
 		sibling: Sequence | null;
+		constraint?: TokenConstraint | null;
 	}) {
 		this.requestId = init.requestId;
 		this.arrival = init.arrival;
@@ -99,6 +103,7 @@ export class Sequence {
 		this.numTokens = this.numPromptTokens;
 		this.tokenIds = init.promptTokenIds;
 		this.sibling = init.sibling;
+		this.constraint = init.constraint ?? null;
 	}
 
 	/** Output tokens, the one in flight included. */
@@ -109,6 +114,11 @@ export class Sequence {
 	/** Known tokens and the one in flight. */
 	get numTotalTokens(): number {
 		return this.numTokens + (this.pendingRow === null ? 0 : 1);
+	}
+
+	/** The token after the known ones may not be asked for yet: what it must obey is being worked out. */
+	get awaitsMask(): boolean {
+		return this.constraint !== null && this.constraint.pending !== null;
 	}
 
 	get isFinished(): boolean {

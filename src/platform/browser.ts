@@ -20,6 +20,7 @@ export const platform: Platform = {
 	spawnWorker,
 	enableWasmRevectorize: () => false,
 	gpu: async () => globalThis.navigator?.gpu ?? null,
+	xgrammar,
 	randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0],
 	now: () => performance.now(),
 };
@@ -58,4 +59,16 @@ function spawnWorker(module: WorkerModule, data: unknown): WorkerHandle {
 		setReferenced() {},
 		terminate: async () => worker.terminate(),
 	};
+}
+
+/**
+ * Served beside the script that asks, as it is: it names modules of Node that it does not use here, over which bundlers fall. Taken
+ * for the ES module it says it is, it leaves its exports on the global object.
+ */
+async function xgrammar(): Promise<unknown> {
+	const url = new URL("web-xgrammar.js", globalThis.location.href).href;
+	await import(/* @vite-ignore */ /* webpackIgnore: true */ url).catch(
+		() => {},
+	);
+	return (globalThis as { xgrammar?: unknown }).xgrammar ?? null;
 }

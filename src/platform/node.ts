@@ -1,8 +1,15 @@
 /** The platform of Node and its kin (Bun, Deno). The only file that names node: modules. Knows nothing of what files mean. */
-import { type FileHandle, open, readdir, stat } from "node:fs/promises";
+import {
+	type FileHandle,
+	open,
+	readdir,
+	readFile,
+	stat,
+} from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
+import { compileFunction } from "node:vm";
 import { Worker } from "node:worker_threads";
 import { NanoVllmError } from "../errors.ts";
 import {
@@ -42,6 +49,7 @@ export const platform: Platform = {
 	spawnWorker,
 	enableWasmRevectorize,
 	gpu,
+	xgrammar,
 	randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0],
 	now: () => performance.now(),
 };
@@ -248,4 +256,24 @@ function hasVulkan(): boolean {
 	} catch (error) {
 		return !String(error).includes("cannot open shared object file");
 	}
+}
+
+/**
+ * The package is a script for browsers and CommonJS that calls itself an ES module, so that Node can neither import nor require
+ * it. It is run as what it is; without `process` in sight it takes a browser's way, which needs nothing but WebAssembly.
+ */
+async function xgrammar(): Promise<unknown> {
+	let url: string;
+	try {
+		url = import.meta.resolve("@mlc-ai/web-xgrammar");
+	} catch {
+		return null;
+	}
+	const source = await readFile(new URL(url), "utf8").catch(() => null);
+	if (source === null) return null;
+	const names = ["exports", "module", "process", "location"];
+	const run = compileFunction(source, names, { filename: url });
+	const module = { exports: {} };
+	run(module.exports, module, undefined, { href: url });
+	return module.exports;
 }

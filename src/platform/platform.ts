@@ -26,6 +26,8 @@ export interface Platform {
 	enableWasmRevectorize(on: boolean): boolean;
 	/** WebGPU's entry point, the same object every time; null where there is none. Does not say whether an adapter exists. */
 	gpu(): Promise<GPU | null>;
+	/** The exports of the optional package @mlc-ai/web-xgrammar; null where it is not installed, or not served. */
+	xgrammar(): Promise<unknown>;
 	/** 32 unpredictable bits, as an unsigned integer. */
 	randomSeed(): number;
 	/** Milliseconds on a clock that never goes back; its zero means nothing. */
@@ -59,6 +61,7 @@ export interface WorkerHandle {
 
 /** The owner as a worker sees it. */
 export interface WorkerPort {
-	postMessage(message: unknown): void;
+	/** `transfer`: buffers that are moved, not copied. */
+	postMessage(message: unknown, transfer?: ArrayBuffer[]): void;
 	onMessage(listener: (message: unknown) => void): void;
 }

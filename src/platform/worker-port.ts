@@ -8,12 +8,14 @@ export function workerPort(): WorkerPort {
 	if (typeof process !== "undefined" && process.versions?.node) {
 		const { parentPort } = process.getBuiltinModule("node:worker_threads");
 		return {
-			postMessage: (message) => parentPort?.postMessage(message),
+			postMessage: (message, transfer = []) =>
+				parentPort?.postMessage(message, { transfer }),
 			onMessage: (listener) => parentPort?.on("message", listener),
 		};
 	}
 	return {
-		postMessage: (message) => globalThis.postMessage(message),
+		postMessage: (message, transfer = []) =>
+			globalThis.postMessage(message, { transfer }),
 		onMessage(listener) {
 			globalThis.addEventListener("message", (event) =>
 				listener((event as MessageEvent).data),

@@ -59,6 +59,24 @@ export function compileDecoder(config: unknown): CreateTextStream {
 	};
 }
 
+const encoder = new TextEncoder();
+
+/** Token string → its bytes in the middle of a text, where the decoder says how it writes single bytes. */
+export function compileTokenBytes(
+	config: unknown,
+): (token: string) => Uint8Array {
+	const kinds = flatten(config).map((step) => step.type);
+	if (kinds.includes("ByteLevel")) return byteLevelBytes;
+	const createStream = compileDecoder(config);
+	const hasByteTokens = kinds.includes("ByteFallback");
+	return (token) => {
+		const byte = hasByteTokens ? byteOf(token) : undefined;
+		if (byte !== undefined) return Uint8Array.of(byte);
+		const stream = createStream(true);
+		return encoder.encode(stream.push(token) + stream.finish());
+	};
+}
+
 function flatten(config: unknown): Config[] {
 	if (config === null || config === undefined) return [{ type: "Spaces" }];
 	const step = config as Config;
@@ -141,8 +159,8 @@ function byteFallback(next: Sink): Sink {
 	};
 	return {
 		push: (token) => {
-			const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
-			if (byte !== undefined) return pushByte(Number.parseInt(byte, 16));
+			const byte = byteOf(token);
+			if (byte !== undefined) return pushByte(byte);
 			giveUp();
 			next.push(token);
 		},
@@ -151,6 +169,12 @@ function byteFallback(next: Sink): Sink {
 			next.finish();
 		},
 	};
+}
+
+/** The byte that a token like "<0xE4>" stands for. */
+function byteOf(token: string): number | undefined {
+	const digits = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
+	return digits === undefined ? undefined : Number.parseInt(digits, 16);
 }
 
 /** Bytes of the character that starts with this byte, 0 where none does. */

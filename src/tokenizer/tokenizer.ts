@@ -10,7 +10,11 @@ import {
 	createAddedTokenSplitter,
 } from "./added-tokens.ts";
 import { createBpe, type TokenizerModel } from "./bpe.ts";
-import { type CreateTextStream, compileDecoder } from "./decoder.ts";
+import {
+	type CreateTextStream,
+	compileDecoder,
+	compileTokenBytes,
+} from "./decoder.ts";
 import { Tokenizer as Package } from "./huggingface.ts";
 import { createPreTokenizer, type PreTokenizer } from "./pre-tokenizer.ts";
 import {
@@ -43,6 +47,8 @@ export interface Tokenizer {
 	isSpecial(id: number): boolean;
 	/** The text this token alone stands for, in the middle of a text; U+FFFD where it is half a character. */
 	tokenText(id: number): string;
+	/** The bytes it stands for there; none for special tokens and ids that stand for nothing. */
+	tokenBytes(id: number): Uint8Array;
 }
 
 export interface TokenStream {
@@ -78,7 +84,8 @@ function assemble({ json, addedTokens, names }: TokenizerFiles): Tokenizer {
 	const encodeText = createEncoder(addedTokens, normalize, preTokenizer, model);
 	const affixes = readAffixes(json.post_processor);
 	const decodeStream = createDecoder(vocabulary, compileDecoder(json.decoder));
-	const { idOf } = vocabulary;
+	const bytesOf = compileTokenBytes(json.decoder);
+	const { idOf, special, normalized, tokens } = vocabulary;
 	return {
 		vocabSize: vocabulary.tokens.length,
 		bosTokenId: names.bos === undefined ? undefined : idOf(names.bos),
@@ -103,6 +110,12 @@ function assemble({ json, addedTokens, names }: TokenizerFiles): Tokenizer {
 			const options = { skipSpecialTokens: false, isContinued: true };
 			const stream = decodeStream(options);
 			return stream.push(id) + stream.finish();
+		},
+		tokenBytes(id) {
+			const token = normalized.get(id) ?? tokens[id];
+			return token === undefined || special.has(id)
+				? new Uint8Array(0)
+				: bytesOf(token);
 		},
 	};
 }

@@ -1,12 +1,13 @@
-/** Bundles scripts for a page, and the cpu backend's worker, as an application would. A `node:` module within reach is an error. */
+/** Bundles scripts for a page, and the workers of the cpu backend and of grammars, as an application would. A `node:` module within reach is an error. */
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
 /**
- * `script`: a file beside this one. Contents by file name: SCRIPT.html, which runs SCRIPT.js; that; worker.js; the chunks they
- * import.
+ * `script`: a file beside this one. Contents by file name: SCRIPT.html, which runs SCRIPT.js; that; worker.js; grammar-worker.js
+ * and XGrammar beside it, as it is; the chunks they import.
  */
 export async function bundle(
 	script: string,
@@ -16,6 +17,7 @@ export async function bundle(
 		entryPoints: {
 			[script]: pathOf(`./${script}.ts`),
 			worker: pathOf("../../src/backends/cpu/worker.ts"),
+			"grammar-worker": pathOf("../../src/structured/grammar-worker.ts"),
 		},
 		bundle: true,
 		splitting: true,
@@ -35,6 +37,8 @@ export async function bundle(
 			contents,
 		]),
 	);
+	const xgrammar = import.meta.resolve("@mlc-ai/web-xgrammar");
+	files.set("web-xgrammar.js", readFileSync(new URL(xgrammar)));
 	return files.set(
 		`${script}.html`,
 		`<!doctype html><title>nano-vllm</title><script type="module" src="${script}.js"></script>`,

@@ -54,6 +54,7 @@ function report(
 			modelUrl: `${origin}/model`,
 			prompts: PROMPTS,
 			maxTokens: MAX_TOKENS,
+			regex: "[a-z]{3}-[0-9]{2}",
 			load: { device: "cpu", threads: THREADS },
 		}),
 	});
@@ -71,12 +72,13 @@ for (const isolated of [true, false])
 			const { numDeltas, ...streamed } = it.streamed;
 			assert.deepEqual(streamed, expected[0]);
 			assert.ok(numDeltas > 1, `${numDeltas} deltas`);
+			assert.match(it.structured, /^[a-z]{3}-[0-9]{2}$/);
 			assert.equal(it.missing, "model_not_found");
 			assert.equal(it.abortedLoad, "no more");
 			assert.equal(it.abortedRequest, "enough");
 			assert.equal(it.numRequestsLeft, 0);
 			assert.equal(it.closed, "engine_closed");
-			assert.equal(it.numWorkersCreated, isolated ? THREADS : 0);
+			assert.equal(it.numWorkersCreated, (isolated ? THREADS : 0) + 2);
 			assert.equal(it.numWorkersTerminated, it.numWorkersCreated);
 			t.diagnostic(
 				`${it.userAgent.match(/\S*Chrome\S*/)}, ${it.numWorkersCreated} threads: load ${it.loadMs.toFixed()} ms, ${PROMPTS.length} prompts ${it.batchMs.toFixed()} ms`,

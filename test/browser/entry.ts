@@ -8,6 +8,7 @@ export interface Job {
 	readonly modelUrl: string;
 	readonly prompts: readonly string[];
 	readonly maxTokens: number;
+	readonly regex: string;
 	readonly load: LoadOptions;
 }
 
@@ -24,6 +25,8 @@ export interface Report {
 	readonly batched: readonly Answer[];
 	/** The first prompt again, as a stream. */
 	readonly streamed: Answer & { readonly numDeltas: number };
+	/** The first prompt once more, held to `job.regex`. */
+	readonly structured: string;
 	/** What a generation aborted after its first tokens rejects with, and the requests it leaves. */
 	readonly abortedRequest: string;
 	readonly numRequestsLeft: number;
@@ -72,6 +75,10 @@ async function run(job: Job): Promise<Report> {
 	const outputs = await llm.generate(prompts, greedy);
 	const batchMs = performance.now() - loaded;
 	const streamed = await stream(llm, prompts[0], greedy);
+	const [structured] = await llm.generate(prompts[0], {
+		...greedy,
+		structuredOutputs: { regex: job.regex },
+	});
 	const abortedRequest = await failure(async () => {
 		const controller = new AbortController();
 		const { signal } = controller;
@@ -94,6 +101,7 @@ async function run(job: Job): Promise<Report> {
 			tokenIds: [...tokenIds],
 		})),
 		streamed,
+		structured: structured.outputs[0].text,
 		abortedRequest,
 		numRequestsLeft: stats.numRequestsRunning + stats.numRequestsWaiting,
 		closed,

@@ -76,6 +76,7 @@ function report(
 			modelUrl: `${origin}/model`,
 			prompts: PROMPTS,
 			maxTokens: MAX_TOKENS,
+			regex: "[a-z]{3}-[0-9]{2}",
 			load,
 		}),
 	});

@@ -16,9 +16,12 @@ function leaves(command: Command): Command[] {
 }
 
 const commands = leaves(createProgram());
-const WITHOUT_ENGINE = ["download", "inspect", "kernels"];
+/** There is a serve of its own, and one of bench. */
+const fullName = (command: (typeof commands)[number]): string =>
+	`${command.parent?.name()} ${command.name()}`.replace("nano-vllm ", "");
+const WITHOUT_ENGINE = ["download", "inspect", "bench serve", "bench kernels"];
 const withEngine = commands.filter(
-	(command) => !WITHOUT_ENGINE.includes(command.name()),
+	(command) => !WITHOUT_ENGINE.includes(fullName(command)),
 );
 
 test("counts take vLLM's suffixes: small ones decimal, large ones binary", () => {
@@ -78,18 +81,17 @@ test("every engine option is a flag of every command with an engine, and every c
 });
 
 test("every command's help has examples that begin like the command", () => {
-	assert.deepEqual(
-		commands.map((c) => c.name()),
-		[
-			"generate",
-			"chat",
-			"download",
-			"inspect",
-			"throughput",
-			"latency",
-			"kernels",
-		],
-	);
+	assert.deepEqual(commands.map(fullName), [
+		"generate",
+		"chat",
+		"serve",
+		"download",
+		"inspect",
+		"bench throughput",
+		"bench latency",
+		"bench serve",
+		"bench kernels",
+	]);
 	for (const command of commands) {
 		let help = "";
 		command.configureOutput({ writeOut: (text) => (help += text) });

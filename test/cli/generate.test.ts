@@ -167,3 +167,40 @@ test("Ctrl-C ends with 130 and no error; a closed pipe ends quietly", async () =
 	const quiet = await cut.ended;
 	assert.deepEqual([quiet.code, /error/.test(quiet.stderr)], [0, false]);
 });
+
+test("structured outputs: one flag for each kind, what they say is what comes out", async () => {
+	const schema = join(folder, "point.schema.json");
+	writeFileSync(schema, '{"type":"string","pattern":"[12]{2}"}');
+	const grammar = join(folder, "g.ebnf");
+	writeFileSync(grammar, 'root ::= "x" | "yz"\n');
+	const cases: [args: string[], text: RegExp][] = [
+		[["--choice", "yes,no", "--choice", '["a, b"]'], /^(yes|no|a, b)\n$/],
+		[["--regex", "[a-c]{2}"], /^[a-c]{2}\n$/],
+		[["--json-schema", schema], /^"[12]{2}"\n$/],
+		[["--grammar", grammar], /^(x|yz)\n$/],
+	];
+	const demo = ["generate", "-m", "demo-model", "--device", "cpu", "A"];
+	const outputs = await Promise.all(
+		cases.map(([args]) => run([...demo, ...args])),
+	);
+	outputs.forEach(({ code, stdout, stderr }, i) => {
+		assert.equal(code, 0, stderr);
+		assert.match(stdout, cases[i][1]);
+	});
+	const wrong: [args: string[], message: RegExp][] = [
+		[
+			["--json-schema", join(folder, "absent.json")],
+			/--json-schema .* could not be read \(ENOENT\)/,
+		],
+		[
+			["--regex", "a", "--choice", "b"],
+			/exactly one of .* got regex and choice/,
+		],
+		[["--choice", '["a'], /JSON list/],
+	];
+	for (const [args, message] of wrong) {
+		const { code, stderr } = await run([...demo, ...args]);
+		assert.equal(code, 1);
+		assert.match(stderr, message);
+	}
+});

@@ -7,7 +7,15 @@ import { test } from "node:test";
 /** Room → rooms it may import besides itself. A room is a folder or a file directly under src/. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 	errors: [],
-	config: ["errors"],
+	config: ["errors", "structured-outputs"],
+	"structured-outputs": ["errors"],
+	structured: [
+		"errors",
+		"engine",
+		"platform",
+		"structured-outputs",
+		"tokenizer",
+	],
 	backends: ["errors", "weights"],
 	"backends/reference": ["errors", "backends", "weights"],
 	"backends/cpu": ["errors", "backends", "weights", "platform"],
@@ -38,6 +46,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"errors",
 		"backends",
 		"find-model",
+		"load",
 		"models",
 		"platform",
 		"weights",
@@ -50,6 +59,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"models",
 		"platform",
 		"prompt",
+		"structured",
 		"tokenizer",
 		"weights",
 	],
@@ -62,9 +72,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"load",
 		"models",
 		"prompt",
+		"structured-outputs",
 		"tokenizer",
 		"weights",
 	],
+	server: ["errors", "config", "index"],
 	cli: [
 		"errors",
 		"config",
@@ -75,6 +87,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"backends",
 		"hub",
 		"inspect",
+		"server",
 		"weights",
 	],
 };
@@ -82,8 +95,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 /** Packages and runtimes a room may name; every other room names none. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
 	tokenizer: /^@huggingface\/(tokenizers|jinja)$/,
-	cli: /^(node:|commander$)/,
-	platform: /^webgpu$/,
+	server: /^(hono|zod)$/,
+	cli: /^(node:|(commander|@hono\/node-server|pino)$)/,
+	platform: /^(webgpu|@mlc-ai\/web-xgrammar)$/,
+	structured: /^@mlc-ai\/web-xgrammar$/,
 	hub: /^@huggingface\/hub$/,
 };
 

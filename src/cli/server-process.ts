@@ -1,0 +1,45 @@
+/** A server's life as a process: load, listen, answer, and end gently when told to. */
+import { pino } from "pino";
+import type { EngineConfig } from "../config.ts";
+import { createApp } from "../server/app.ts";
+import type { ServerOptions } from "../server/options.ts";
+import { listen } from "./http-server.ts";
+import { modelLine, openModel } from "./model.ts";
+import type { ListenOptions } from "./serve-flags.ts";
+import { note, withInterrupt } from "./terminal.ts";
+
+export async function runServer(
+	model: string,
+	engine: Partial<EngineConfig>,
+	options: Partial<ServerOptions>,
+	where: ListenOptions,
+): Promise<void> {
+	const llm = await withInterrupt((signal) => openModel(model, engine, signal));
+	try {
+		const log = pino({ base: null }, pino.destination(2));
+		const app = createApp(llm, { ...options, log });
+		const ended = untilToldToEnd();
+		const server = await listen(app.fetch, where);
+		note(modelLine(llm));
+		process.stdout.write(`listening on ${server.address}\n`);
+		const signal = await ended;
+		log.info({ signal }, "shutting down: running requests may end");
+		await app.drain(where.shutdownTimeout * 1000);
+		await server.close();
+	} finally {
+		await llm.close();
+	}
+}
+
+/** The first SIGTERM or SIGINT ends gently, a second at once. */
+function untilToldToEnd(): Promise<NodeJS.Signals> {
+	return new Promise((resolve) => {
+		const end = (signal: NodeJS.Signals) => {
+			process.removeListener("SIGTERM", end);
+			process.removeListener("SIGINT", end);
+			resolve(signal);
+		};
+		process.on("SIGTERM", end);
+		process.on("SIGINT", end);
+	});
+}
