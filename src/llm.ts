@@ -6,6 +6,7 @@ import {
 	type SamplingParamsInput,
 	show,
 } from "./config.ts";
+import type { Adapter } from "./engine/adapters.ts";
 import { type EngineStats, LlmEngine } from "./engine/llm-engine.ts";
 import {
 	type CompletionDelta,
@@ -16,6 +17,7 @@ import type { SequenceParams } from "./engine/sequence.ts";
 import { type ModelFacts, sequenceParams } from "./engine/sequence-params.ts";
 import { NanoVllmError } from "./errors.ts";
 import { type LoadContext, type LoadedModel, loadModel } from "./load.ts";
+import { type LoraAdapter, LoraAdapters, type LoraRequest } from "./lora.ts";
 import type { ModelConfig } from "./models/config.ts";
 import { loadPlatform } from "./platform/detect.ts";
 import type { Platform } from "./platform/platform.ts";
@@ -31,9 +33,13 @@ export interface RequestOptions {
 	readonly signal?: AbortSignal;
 	/** With schedulingPolicy "priority": smaller runs first. */
 	readonly priority?: number;
+	/** With enableLora: the adapter to go through. */
+	readonly loraRequest?: LoraRequest | null;
 }
 
-export interface GenerateOptions extends RequestOptions {
+export interface GenerateOptions extends Omit<RequestOptions, "loraRequest"> {
+	/** With enableLora: one adapter for all prompts, or one (or null) per prompt. */
+	readonly loraRequest?: OneOrMany<LoraRequest | null>;
 	/** Called when a request ends, and at most ten times a second between. */
 	readonly progress?: (progress: GenerateProgress) => void;
 }
@@ -75,6 +81,8 @@ export class LLM {
 	readonly #facts: ModelFacts;
 	readonly #schedulingPolicy: EngineConfig["schedulingPolicy"];
 	readonly #platform: Platform;
+	/** null without enableLora. */
+	readonly #adapters: LoraAdapters | null;
 	#numRequests = 0;
 
 	private constructor(
@@ -111,9 +119,18 @@ export class LLM {
 			...config,
 			maxNumBatchedTokens: model.maxNumBatchedTokens,
 			vocabSize,
+			maxLoras: config.enableLora ? config.maxLoras : 0,
 			now: platform.now,
 			yieldToEventLoop: platform.yieldToEventLoop,
 		});
+		this.#adapters = config.enableLora
+			? new LoraAdapters({
+					room: { targets: model.adapterTargets, maxRank: config.maxLoraRank },
+					maxHeld: config.maxCpuLoras ?? config.maxLoras,
+					platform,
+					onDropped: (adapter) => this.#engine.forgetAdapter(adapter),
+				})
+			: null;
 	}
 
 	/**
@@ -182,7 +199,7 @@ export class LLM {
 	streamChat(
 		messages: readonly ChatMessage[],
 		samplingParams?: SamplingParamsInput,
-		options: ChatOptions = {},
+		options: RequestOptions & Pick<ChatOptions, "template"> = {},
 	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
 		const tokenize = () => this.#tokenizeChat(messages, options.template);
 		return this.#stream(tokenize, samplingParams, options);
@@ -191,6 +208,27 @@ export class LLM {
 	/** Ends a request with what it has: finishReason "abort". */
 	abort(requestId: string): void {
 		this.#engine.abort(requestId);
+	}
+
+	/**
+	 * Reads a LoRA adapter, so that requests may name it. Others generate meanwhile.
+	 * @param path a PEFT folder, a URL of one, an id of the hub, or files in memory
+	 * @throws adapter_not_found, invalid_adapter, unsupported_adapter, shape_mismatch; invalid_option without enableLora
+	 */
+	async loadLoraAdapter(
+		name: string,
+		path: string | ModelFiles,
+	): Promise<void> {
+		await this.#lora().load(name, path);
+	}
+
+	/** Forgets an adapter: no new request finds it, and when those it has are done its memory is free. @throws adapter_not_found */
+	unloadLoraAdapter(name: string): void {
+		this.#lora().unload(name);
+	}
+
+	listLoraAdapters(): LoraAdapter[] {
+		return this.#adapters?.list() ?? [];
 	}
 
 	stats(): EngineStats {
@@ -209,6 +247,14 @@ export class LLM {
 
 	async [Symbol.asyncDispose](): Promise<void> {
 		await this.close();
+	}
+
+	#lora(): LoraAdapters {
+		if (this.#adapters !== null) return this.#adapters;
+		throw new NanoVllmError(
+			"invalid_option",
+			"the model was loaded without room for adapters. Load it with enableLora.",
+		);
 	}
 
 	#text(): NonNullable<LoadedModel["text"]> {
@@ -283,7 +329,7 @@ export class LLM {
 		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
 		options: GenerateOptions,
 	): Promise<RequestOutput[]> {
-		const { signal, progress, priority } = options;
+		const { signal, progress, priority, loraRequest } = options;
 		signal?.throwIfAborted();
 		const start = this.#platform.now();
 		const before = this.#engine.stats();
@@ -304,13 +350,21 @@ export class LLM {
 			});
 		};
 		const submissions = this.#prepare(list, tokenize, samplingParams, priority);
-		const started = submissions.map((submission) =>
-			this.#submit(submission, progress && (() => report(false))),
+		const adapters = loraRequest
+			? await this.#lora().acquire(loraRequest, list.length)
+			: null;
+		const started = submissions.map((submission, i) =>
+			this.#submit(
+				submission,
+				adapters?.[i] ?? null,
+				progress && (() => report(false)),
+			),
 		);
 		const stop = () => {
 			for (const { requestId } of started) this.abort(requestId);
 		};
 		signal?.addEventListener("abort", stop, { once: true });
+		if (signal?.aborted) stop();
 		try {
 			const results = await Promise.allSettled(
 				started.map(async ({ done }) => {
@@ -330,7 +384,7 @@ export class LLM {
 	async *#stream(
 		tokenize: () => TokenizedPrompt,
 		samplingParams: SamplingParamsInput | undefined,
-		{ signal, priority }: RequestOptions,
+		{ signal, priority, loraRequest }: RequestOptions,
 	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
 		signal?.throwIfAborted();
 		const [submission] = this.#prepare(
@@ -339,9 +393,12 @@ export class LLM {
 			samplingParams,
 			priority,
 		);
+		const [adapter] = loraRequest
+			? await this.#lora().acquire(loraRequest, 1)
+			: [null];
 		const deltas: CompletionDelta[] = [];
 		let wake = () => {};
-		const { requestId, done } = this.#submit(submission, (delta) => {
+		const { requestId, done } = this.#submit(submission, adapter, (delta) => {
 			deltas.push(delta);
 			wake();
 		});
@@ -373,6 +430,7 @@ export class LLM {
 
 	#submit(
 		{ prompt, params, priority }: Submission,
+		adapter: Adapter | null,
 		onDelta?: (delta: CompletionDelta) => void,
 	): { requestId: string; done: Promise<RequestOutput> } {
 		const requestId = `req-${this.#numRequests++}`;
@@ -390,6 +448,7 @@ export class LLM {
 				promptTokenIds,
 				params,
 				priority,
+				adapter,
 				sink: createCollector({
 					requestId,
 					params,
@@ -408,7 +467,8 @@ export class LLM {
 				}),
 			});
 		});
-		done.catch(() => {}); // heard where it is awaited
+		const release = () => adapter && this.#adapters?.release(adapter);
+		done.then(release, release); // an error is heard where it is awaited
 		return { requestId, done };
 	}
 }

@@ -39,6 +39,10 @@ function featureOf(op: Op): string | null {
 			return op.activation === "silu" ? null : `activation ${op.activation}`;
 		case "mixtureOfExperts":
 			return "a mixture of experts";
+		case "gate":
+		case "normAdd":
+		case "lora":
+			return "adapters";
 		case "logits":
 			if (op.softCap !== null) return "soft-capped logits";
 			return op.scale === 1 ? null : "scaled logits";

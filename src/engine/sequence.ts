@@ -3,6 +3,7 @@
  * After nano-vllm's sequence.py; a request with n > 1 holds n of them.
  */
 import type { SamplingParams } from "../config.ts";
+import type { Adapter } from "./adapters.ts";
 
 export type FinishReason = "stop" | "length" | "abort";
 
@@ -56,6 +57,8 @@ export class Sequence {
 	readonly numPromptTokens: number;
 	/** A sequence of the same request whose prompt blocks this one takes over while they are there. */
 	readonly sibling: Sequence | null;
+	/** null: the model as it is. */
+	readonly adapter: Adapter | null;
 
 	status: SequenceStatus = WAITING;
 	/** Known tokens are tokenIds[0 .. numTokens-1]: prompt, then output. */
@@ -76,7 +79,7 @@ export class Sequence {
 	numBlocks = 0;
 	/** The first numRegisteredBlocks are in the prefix cache; lastContentId names the prefix they hold. */
 	numRegisteredBlocks = 0;
-	lastContentId = 0;
+	lastContentId: number;
 
 	constructor(init: {
 		requestId: string;
@@ -87,6 +90,7 @@ export class Sequence {
 		seed: number;
 		promptTokenIds: Int32Array;
 		sibling: Sequence | null;
+		adapter?: Adapter | null;
 	}) {
 		this.requestId = init.requestId;
 		this.arrival = init.arrival;
@@ -99,6 +103,15 @@ export class Sequence {
 		this.numTokens = this.numPromptTokens;
 		this.tokenIds = init.promptTokenIds;
 		this.sibling = init.sibling;
+		this.adapter = init.adapter ?? null;
+		this.lastContentId = this.rootContentId;
+	}
+
+	/**
+	 * Names the empty prefix: the model's own and each adapter's are different ones, as keys and values behind them are. Blocks have ids above 0.
+	 */
+	get rootContentId(): number {
+		return this.adapter === null ? 0 : -this.adapter.id;
 	}
 
 	/** Output tokens, the one in flight included. */

@@ -219,6 +219,9 @@ function createExecutable(
 				.run(header)
 				.then(() => readOutput(memory, step, numRows, numSampleRows));
 		},
+		async writeAdapter() {
+			throw new Error("nano-vllm bug: not written yet");
+		},
 		close: () => runner.close(),
 	};
 }

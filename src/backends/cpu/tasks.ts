@@ -62,6 +62,10 @@ export function makeTasks(
 				cacheTasks.push({ task, layer: op.layer });
 				break;
 			}
+			case "gate":
+			case "normAdd":
+			case "lora":
+				throw new Error("nano-vllm bug: not written yet");
 			case "mixtureOfExperts":
 				tasks.push(expertsTask(op, places, limits, routing));
 				break;

@@ -120,6 +120,9 @@ export async function createExecutable(
 				throw asBackendError(cause);
 			}
 		},
+		async writeAdapter() {
+			throw new Error("nano-vllm bug: refused by checkPlainOps");
+		},
 		async close() {
 			gpu.close();
 		},

@@ -83,6 +83,9 @@ export async function buildLayers(
 			case "sample":
 				settle();
 				break;
+			case "gate":
+			case "normAdd":
+			case "lora":
 			case "mixtureOfExperts":
 				throw new Error("nano-vllm bug: refused by checkPlainOps");
 			default:

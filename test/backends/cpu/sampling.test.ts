@@ -441,6 +441,8 @@ function stepInput(rows: readonly Row[]): {
 		numCarried: 0,
 		carryTo: none,
 		carryFrom: none,
+		adapterTokens: none,
+		adapterStart: none,
 		sampling,
 	};
 	return { input, order };
