@@ -17,6 +17,7 @@ import type {
 	WeightSource,
 } from "../backend.ts";
 import type { Op, Weight } from "../program.ts";
+import { writeAdapterSlot } from "./adapter-tasks.ts";
 import { calibrate } from "./calibrate.ts";
 import { isWeightFormat, type WeightFormat } from "./format.ts";
 import { instantiate, loadKernels } from "./kernels.ts";
@@ -182,6 +183,8 @@ function createExecutable(
 	let numSteps = 0;
 	let previousRows = 0;
 	let numRopePositions = 0;
+	/** Kept when all steps submitted have run. */
+	let lastStep: Promise<void> = Promise.resolve();
 
 	const extendRope = (input: StepInput) => {
 		let last = 0;
@@ -215,12 +218,13 @@ function createExecutable(
 			previousRows = step.rows;
 			numSteps++;
 			const { numRows, numSampleRows } = input;
-			return runner
-				.run(header)
-				.then(() => readOutput(memory, step, numRows, numSampleRows));
+			const run = runner.run(header);
+			lastStep = run.catch(() => {}); // heard below
+			return run.then(() => readOutput(memory, step, numRows, numSampleRows));
 		},
-		async writeAdapter() {
-			throw new Error("nano-vllm bug: not written yet");
+		async writeAdapter(slot, adapter) {
+			await lastStep;
+			writeAdapterSlot(layout.plan, memory.buffer, slot, adapter);
 		},
 		close: () => runner.close(),
 	};
