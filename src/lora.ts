@@ -182,10 +182,7 @@ export class LoraAdapters {
 			return adapter;
 		} catch (cause) {
 			if (this.#entries.get(name) === entry) this.#entries.delete(name);
-			if (!(cause instanceof NanoVllmError)) throw cause;
-			throw new NanoVllmError(cause.code, `adapter ${name}: ${cause.message}`, {
-				cause,
-			});
+			throw named(name, path, cause);
 		}
 	}
 
@@ -234,5 +231,22 @@ function unknown(name: string, names: Iterable<string>): NanoVllmError {
 	return new NanoVllmError(
 		"adapter_not_found",
 		`no adapter ${show(name)} is loaded. Loaded: ${known}. Load it first, or give its path with the request.`,
+	);
+}
+
+/** The same error, saying which adapter it is about; a folder that is not there is no model's here. */
+function named(
+	name: string,
+	path: string | ModelFiles,
+	cause: unknown,
+): unknown {
+	if (!(cause instanceof NanoVllmError)) return cause;
+	const { code, message } = cause;
+	if (code !== "model_not_found")
+		return new NanoVllmError(code, `adapter ${name}: ${message}`, { cause });
+	return new NanoVllmError(
+		"adapter_not_found",
+		`adapter ${name}: there is no folder ${labelOf(path)}. Give one that PEFT's save_pretrained has written, a URL of one, or an id of the hub.`,
+		{ cause },
 	);
 }

@@ -16,10 +16,10 @@ loraTests("cpu", {
 });
 
 loraTests("cpu", {
-	tolerance: 5e-2, // activations are blocks of eight bits as well
+	tolerance: 2e-2, // activations are blocks of eight bits as well
 	load: { ...load, quantization: "q8_0" },
 	asUsed: matrices((row) => quantizeRow(row, "q8_0").values),
-	cases: LORA_CASES.slice(0, 2),
+	cases: [LORA_CASES[1], LORA_CASES[4]],
 });
 
 /** Row by row; vectors stay as they are. */
