@@ -16,7 +16,7 @@ loraTests("cpu", {
 });
 
 loraTests("cpu", {
-	tolerance: 2e-2, // activations are blocks of eight bits as well
+	tolerance: 5e-2, // activations are blocks of eight bits as well
 	load: { ...load, quantization: "q8_0" },
 	asUsed: matrices((row) => quantizeRow(row, "q8_0").values),
 	cases: [LORA_CASES[1], LORA_CASES[4]],
