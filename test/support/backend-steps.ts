@@ -150,17 +150,21 @@ export class StepWriter {
 			.shuffled(this.#sequences)
 			.filter(({ tokens }) => tokens.length < this.#options.maxModelLen);
 		const most = Math.min(running.length, numTokens);
-		const numDecodes = numTokens <= 5 ? most : this.#random.below(most + 1);
+		const wanted = numTokens <= 5 ? most : this.#random.below(most + 1);
+		const isFull = () => this.#sequences.length >= MAX_SEQUENCES;
+		// Where none may be new, one goes on in a chunk.
+		const isAll = wanted === running.length && wanted < numTokens;
+		const numDecodes = isFull() && isAll ? wanted - 1 : wanted;
 		const decodes = running
 			.slice(0, numDecodes)
 			.map((seq): [SequenceState, number] => [seq, 1]);
 		const waiting = running.slice(numDecodes);
 		const chunks: [SequenceState, number][] = [];
 		for (let left = numTokens - numDecodes; left > 0; ) {
-			const isNew =
-				this.#sequences.length < MAX_SEQUENCES && this.#random.uniform() < 0.6;
+			const isNew = !isFull() && this.#random.uniform() < 0.6;
 			const seq = (isNew ? null : waiting.pop()) ?? this.#newSequence();
-			const isLast = chunks.length === 3 || left < 4;
+			const isOnly = waiting.length === 0 && isFull();
+			const isLast = chunks.length === 3 || left < 4 || isOnly;
 			const n = isLast ? left : 1 + this.#random.below(left);
 			chunks.push([seq, n]);
 			left -= n;

@@ -27,6 +27,8 @@ export interface AttentionScene {
 	readonly work: AttentionWork;
 	/** By the names of the kernels' bindings. */
 	readonly buffers: Readonly<Record<string, GPUBuffer>>;
+	/** f32 [numHeads] */
+	readonly sinks: Float32Array;
 	/** [T][numHeads · headDim] */
 	readonly wanted: Float64Array;
 	readonly outputWidth: number;
@@ -73,6 +75,7 @@ export function attentionScene(
 		tokens[4 * t + 1] = input.positions[t];
 		tokens[4 * t + 2] = input.slotMapping[t];
 	}
+	const sinks = random.vector(numHeads).map((x) => 3 * x + 1);
 	const outputWidth = stride(numHeads * headDim);
 	const bits = (array: Float16Array) => new Uint16Array(array.buffer);
 	return {
@@ -89,8 +92,10 @@ export function attentionScene(
 			decodeMerges: work.decodeMerges,
 			prefillItems: work.prefillItems,
 			partials: work.partials,
+			sinks: bufferOf(gpu, sinks),
 		},
-		wanted: plainAttention(options, input, qkv.elements, cache),
+		sinks,
+		wanted: plainAttention(options, input, qkv.elements, cache, sinks),
 		outputWidth,
 	};
 }
@@ -188,8 +193,9 @@ export function plainAttention(
 	input: StepInput,
 	qkv: Float64Array,
 	[keys, values]: readonly Float16Array[],
+	sinks: Float32Array,
 ): Float64Array {
-	const { heads, blockSize, scale, slidingWindow, softCap } = options;
+	const { heads, blockSize, scale, slidingWindow, softCap, hasSinks } = options;
 	const { numHeads, numKvHeads, headDim } = heads;
 	const width = (numHeads + 2 * numKvHeads) * headDim;
 	const output = new Float64Array(input.numTokens * numHeads * headDim);
@@ -210,9 +216,10 @@ export function plainAttention(
 						softCap === null ? score : softCap * Math.tanh(score / softCap),
 					);
 				}
-				const most = scores.reduce((a, b) => Math.max(a, b), -Infinity);
+				const sink = hasSinks ? sinks[h] : -Infinity;
+				const most = scores.reduce((a, b) => Math.max(a, b), sink);
 				const weights = scores.map((score) => Math.exp(score - most));
-				const total = sum(weights);
+				const total = sum(weights) + Math.exp(sink - most);
 				for (const [i, weight] of weights.entries()) {
 					const at = rowAt(input, heads, blockSize, s, first + i, kvHead);
 					for (let d = 0; d < headDim; d++)

@@ -66,7 +66,7 @@ function residualNames({ ops }: Program): Set<string> {
 	return new Set(
 		ops.flatMap((op) => {
 			if (op.op === "embed") return [op.output.name];
-			return op.op === "linearAdd" ? [op.residual.name] : [];
+			return "residual" in op ? [op.residual.name] : [];
 		}),
 	);
 }

@@ -54,9 +54,11 @@ export interface AttentionBuffers {
 	readonly tokens: GPUBuffer;
 	/** Of `ropeTable` in rope-table.ts. */
 	readonly ropeTable: GPUBuffer;
-	/** f32 [stride(headDim)] */
+	/** f32 [stride(headDim)], or [stride(heads · headDim)]: see norm-heads.ts */
 	readonly qNorm: GPUBuffer;
 	readonly kNorm: GPUBuffer;
+	/** f32 [stride(numHeads)] */
+	readonly sinks: GPUBuffer;
 	/** The rest are AttentionWork's. */
 	readonly decodeItems: GPUBuffer;
 	readonly decodeMerges: GPUBuffer;
@@ -114,7 +116,7 @@ export function attentionKernels(
 /** Merges of few items each, and of many; a step has one of them or none. */
 export function mergeDispatches(
 	abilities: Abilities,
-	options: Pick<AttentionOptions, "heads" | "storage">,
+	options: Pick<AttentionOptions, "heads" | "storage" | "hasSinks">,
 ): AttentionDispatch[] {
 	return ([1, MOST_MERGE_SLICES] as const).map((slices) => ({
 		kernel: attentionMerge({ ...options, slices }, abilities),

@@ -1,6 +1,11 @@
 /** The dispatches of a layer's ropeAndCache and attention, with the layer's cache and the step's work bound. */
 import type { Op, Program, Rope } from "../program.ts";
-import { ropeBefore } from "./attention-fusion.ts";
+import {
+	type HeadNorms,
+	normsOf,
+	ropeBefore,
+	ropeOptions,
+} from "./attention-fusion.ts";
 import {
 	type AttentionBuffers,
 	type AttentionDispatch,
@@ -13,8 +18,8 @@ import type { Dispatch } from "./dispatch.ts";
 import type { Kernel } from "./kernel.ts";
 import type { FusedKind } from "./kernels/attention-decode-fused.ts";
 import type { AttentionOptions } from "./kernels/attention-text.ts";
+import { normHeads, normHeadsGrid } from "./kernels/norm-heads.ts";
 import { ropeTable } from "./kernels/rope-table.ts";
-import type { RopeOptions } from "./kernels/rope-text.ts";
 import { dispatchOf, type PlanParts, vectorOf } from "./plan-parts.ts";
 
 export type RopeTables = ReadonlyMap<Rope, GPUBuffer>;
@@ -29,7 +34,7 @@ export function createRopeTables(
 	for (const op of ops) {
 		if (op.op !== "ropeAndCache" || op.rope === null) continue;
 		if (tables.has(op.rope)) continue;
-		const table = ropeTable(op.rope.inverseFrequencies, maxModelLen);
+		const table = ropeTable(op.rope, maxModelLen);
 		const buffer = device.createBuffer({
 			label: "rope table",
 			size: Math.ceil(table.byteLength / 16) * 16,
@@ -49,8 +54,9 @@ export async function ropeAndCacheDispatches(
 	op: RopeOp,
 ): Promise<Dispatch[]> {
 	const { gpu, activations, cache, limits, storage, tokens, work } = parts;
+	const { each, together } = normsOf(op);
 	const { kernel, grid } = ropeKernel(gpu.abilities, {
-		...ropeOptions(op),
+		...ropeOptions({ ...op, ...each }),
 		heads: op.heads,
 		blockSize: limits.blockSize,
 		storage,
@@ -63,7 +69,31 @@ export async function ropeAndCacheDispatches(
 	});
 	const gridOf = (numTokens: number) =>
 		work.fused === null ? grid(numTokens) : null;
-	return [await dispatchOf(parts, kernel, buffers, gridOf)];
+	return Promise.all([
+		...(together ? [normHeadsDispatch(parts, op, together)] : []),
+		dispatchOf(parts, kernel, buffers, gridOf),
+	]);
+}
+
+/** Steps of such layers are never fused. */
+function normHeadsDispatch(
+	parts: PlanParts,
+	op: RopeOp,
+	{ qNorm, kNorm }: HeadNorms,
+): Promise<Dispatch> {
+	const { gpu, activations, storage } = parts;
+	const { heads } = op;
+	const qNormEps = qNorm?.eps ?? null;
+	const kNormEps = kNorm?.eps ?? null;
+	const kernel = normHeads(
+		{ heads, storage, qNormEps, kNormEps },
+		gpu.abilities,
+	);
+	const buffers = namedBuffers(kernel, {
+		...ropeBuffers(parts, op),
+		qkv: activations.of(op.qkv),
+	});
+	return dispatchOf(parts, kernel, buffers, normHeadsGrid);
 }
 
 /** Those of fused steps and those of all others. */
@@ -72,13 +102,14 @@ export function attentionDispatches(
 	op: AttentionOp,
 ): Promise<Dispatch[]> {
 	const { gpu, activations, cache, limits, storage, work, tokens } = parts;
-	const { heads, scale, slidingWindow } = op;
+	const { heads, scale, slidingWindow, softCap, sinks } = op;
 	const { blockSize } = limits;
 	const options = {
 		heads,
 		scale,
 		slidingWindow,
-		softCap: null,
+		softCap,
+		hasSinks: sinks !== null,
 		blockSize,
 		storage,
 	};
@@ -96,6 +127,7 @@ export function attentionDispatches(
 				...(rope ? ropeBuffers(parts, rope) : {}),
 				qkv: activations.of(op.qkv),
 				output: activations.of(op.output),
+				sinks: sinks ? vectorOf(parts.weights, sinks) : undefined,
 				tokens,
 			});
 			return dispatchOf(parts, kernel, buffers, () => grid(work));
@@ -109,12 +141,6 @@ const fusedDispatch = (
 	rope: RopeOp,
 ): AttentionDispatch =>
 	fusedKernel(gpu.abilities, { ...options, ...ropeOptions(rope) });
-
-const ropeOptions = ({ rope, qNorm, kNorm }: RopeOp): RopeOptions => ({
-	ropeDims: 2 * (rope?.inverseFrequencies.length ?? 0),
-	qNormEps: qNorm?.eps ?? null,
-	kNormEps: kNorm?.eps ?? null,
-});
 
 const ropeBuffers = (
 	{ weights, ropeTables }: PlanParts,

@@ -10,7 +10,6 @@ import type {
 	TensorDtype,
 	WeightSource,
 } from "../backend.ts";
-import { checkPlainOps } from "../plain-ops.ts";
 import type { Program, Weight } from "../program.ts";
 import { type Gpu, openGpu } from "./device.ts";
 import { createExecutable } from "./executable.ts";
@@ -41,7 +40,6 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 	return {
 		name: "webgpu",
 		async compile(program, source, compileOptions) {
-			checkPlainOps(program, "webgpu");
 			checkCacheDtype(compileOptions);
 			const gpu = await openGpu(options.gpu);
 			try {
@@ -103,12 +101,16 @@ function checkCacheDtype({ kvCacheDtype }: CompileOptions): void {
 	);
 }
 
-/** f32 throughout where the checkpoint, or the user, has f32; else halves. */
+/**
+ * f32 throughout where the checkpoint, or the user, has f32; else halves. Heads of an odd size, which no family has, are kept in f32 too: halves
+ * of two heads would share a word.
+ */
 function storageOf(
 	program: Program,
 	source: WeightSource,
 	{ quantization, dtype }: WebgpuOptions,
 ): Storage {
+	if (program.kvLayers.some(({ headDim }) => headDim % 2 === 1)) return "f32";
 	if (quantization !== null) return "f16";
 	if (dtype !== "auto") return dtype === "f32" ? "f32" : "f16";
 	const stored = program.ops.flatMap((op) =>
@@ -123,7 +125,8 @@ function storageOf(
 }
 
 /**
- * Quantized embeddings and output head keep 8 bits under q4_0: every token passes through them. Where nobody asks for a format, matrices
+ * Quantized embeddings and output head keep 8 bits under q4_0: every token passes through them. Routers stay in f32: one wrong expert is
+ * worse than all rounding. Where nobody asks for a format, matrices
  * that are q8_0 or q4_0 stay so; other block types become f16, whose rounding of at most 2^−11 of a weight is far below what the blocks
  * have rounded already.
  */
@@ -138,7 +141,13 @@ function formatsOf(
 			op.op === "embed" || op.op === "logits" ? [op.weight.name] : [],
 		),
 	);
+	const routers = new Set(
+		program.ops.flatMap((op) =>
+			op.op === "mixtureOfExperts" ? [op.router.name] : [],
+		),
+	);
 	return ({ name, parts }) => {
+		if (routers.has(name)) return "f32";
 		if (quantization !== null)
 			return vocabulary.has(name) ? "q8_0" : quantization;
 		const [first, ...others] = parts.map(

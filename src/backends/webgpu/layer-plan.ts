@@ -3,16 +3,32 @@
  * norm adds up the partial sums of the split linear before it, and one token's linear does its norm itself.
  */
 import { assert } from "../../errors.ts";
-import type { Activation, Norm, Op, Weight } from "../program.ts";
+import type {
+	Activation,
+	ActivationFunction,
+	Gating,
+	Norm,
+	Op,
+	Weight,
+} from "../program.ts";
 import {
 	attentionDispatches,
 	ropeAndCacheDispatches,
 } from "./attention-plan.ts";
 import type { Dispatch } from "./dispatch.ts";
+import { type ExpertsOp, expertDispatches } from "./expert-plan.ts";
+import type { ExpertRoom } from "./expert-room.ts";
+import { convertRows } from "./kernels/convert-rows.ts";
 import type { Split } from "./kernels/linear.ts";
+import { postNorm } from "./kernels/post-norm.ts";
 import { addPartials, rmsNorm, rowGrid } from "./kernels/rms-norm.ts";
-import { BYTES, stride } from "./layout.ts";
-import { type LinearOp, linearDispatches, splitOf } from "./linear-plan.ts";
+import { BYTES, paddedRows, stride } from "./layout.ts";
+import {
+	type LinearOp,
+	type LinearSpec,
+	linearDispatches,
+	splitOf,
+} from "./linear-plan.ts";
 import {
 	type Bound,
 	dispatchOf,
@@ -28,6 +44,15 @@ interface Pending {
 	readonly residual: Activation;
 	readonly split: Split;
 	readonly bias: Weight | null;
+	readonly scale: number;
+}
+
+/** Buffers that layers share beside the activations. */
+export interface LayerRoom {
+	/** Of split linears. */
+	readonly partials: GPUBuffer;
+	/** null: there are none. */
+	readonly experts: ExpertRoom | null;
 }
 
 /** Up to so many tokens a linear does its own norm. */
@@ -37,7 +62,7 @@ const MOST_FUSED_TOKENS = 1;
 export function partialElements(parts: PlanParts, most: number): number {
 	const sizes = parts.program.ops.map((op) => {
 		if (op.op !== "linearAdd") return 0;
-		const split = splitOf(parts, addition(op, most));
+		const split = sumsOf(parts, op, most);
 		return split ? split.splits * split.rows * stride(op.residual.width) : 0;
 	});
 	return Math.max(0, ...sizes);
@@ -45,31 +70,33 @@ export function partialElements(parts: PlanParts, most: number): number {
 
 export async function buildLayers(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	most: number,
 ): Promise<Dispatch[]> {
 	const made: (Promise<Dispatch> | Promise<Dispatch[]>)[] = [];
 	let pending: Pending | null = null;
 	/** Adds what is pending, where the next op does not take it in. */
 	const settle = () => {
-		if (pending !== null) made.push(settleDispatch(parts, partials, pending));
+		if (pending !== null) made.push(settleDispatch(parts, room, pending));
 		pending = null;
 	};
 	for (const op of parts.program.ops)
 		switch (op.op) {
 			case "normLinear":
 			case "normGatedLinear": {
-				const takes: Pending | null = pending;
-				if (takes !== null && takes.residual.name !== op.input.name) settle();
-				made.push(...normedLinear(parts, partials, op, pending, most));
+				if (op.norm === null || isOther(pending, op.input)) settle();
+				made.push(...normedLinear(parts, room, op, pending, most));
 				pending = null;
 				break;
 			}
 			case "linearAdd": {
 				settle();
-				const split = splitOf(parts, addition(op, most));
-				made.push(...linearAdd(parts, partials, op, split, most));
-				if (split) pending = { residual: op.residual, split, bias: op.bias };
+				const split = sumsOf(parts, op, most);
+				made.push(...linearAdd(parts, room, op, split, most));
+				const { residual, bias, scale } = op;
+				if (op.postNorm !== null)
+					made.push(postNormed(parts, room, op, op.postNorm, most));
+				else if (split) pending = { residual, split, bias, scale };
 				break;
 			}
 			case "ropeAndCache":
@@ -87,24 +114,88 @@ export async function buildLayers(
 			case "normAdd":
 			case "lora":
 			case "mixtureOfExperts":
-				throw new Error("nano-vllm bug: refused by checkPlainOps");
+				if (isOther(pending, op.residual)) settle();
+				made.push(...mixture(parts, room, op, pending, most));
+				pending = null;
+				break;
 			default:
 				op satisfies never;
 		}
 	return (await Promise.all(made)).flat();
 }
 
-const addition = (op: LinearAdd, most: number) => ({
+const isOther = (pending: Pending | null, { name }: Activation): boolean =>
+	pending !== null && pending.residual.name !== name;
+
+function mixture(
+	parts: PlanParts,
+	room: LayerRoom,
+	op: ExpertsOp,
+	pending: Pending | null,
+	most: number,
+): Promise<Dispatch>[] {
+	assert(room.experts !== null, "a program with experts has room for them");
+	const { norm, residual } = op;
+	if (most <= MOST_FUSED_TOKENS && pending === null)
+		return expertDispatches(parts, room.experts, op, most, norm);
+	return [
+		normDispatch(parts, room, residual, norm, pending),
+		...expertDispatches(parts, room.experts, op, most, null),
+	];
+}
+
+/** Of a linear with a norm behind it the sums stay by themselves. */
+const addition = (op: LinearAdd, most: number): LinearSpec => ({
 	weight: op.weight,
 	bias: op.bias,
-	epilogue: "add" as const,
+	epilogue: op.postNorm === null ? "add" : "logits",
+	scale: op.postNorm === null ? unlessOne(op.scale) : undefined,
 	most,
 	norm: null,
+	maySplit: true,
 });
+
+const unlessOne = (scale: number) => (scale === 1 ? undefined : scale);
+
+/** What the linear leaves in `partials`: parts of its sums, or whole ones for the norm behind it; null: nothing. */
+function sumsOf(parts: PlanParts, op: LinearAdd, most: number): Split | null {
+	const whole = op.postNorm ? { splits: 1, rows: paddedRows(most) } : null;
+	return splitOf(parts, addition(op, most)) ?? whole;
+}
+
+function postNormed(
+	parts: PlanParts,
+	room: LayerRoom,
+	op: LinearAdd,
+	norm: Norm,
+	most: number,
+): Promise<Dispatch> {
+	const { residual, bias, scale } = op;
+	const parted = splitOf(parts, addition(op, most));
+	const split = parted ?? { splits: 1, rows: paddedRows(most) };
+	const pending = { residual, split, bias: parted && bias, scale };
+	const options = {
+		width: residual.width,
+		eps: norm.eps,
+		split,
+		bias: pending.bias !== null,
+		scale,
+	};
+	return dispatchOf(
+		parts,
+		postNorm(options, parts.gpu.abilities),
+		[
+			parts.activations.of(residual),
+			...pendingBuffers(parts, room, pending),
+			vectorOf(parts.weights, norm.weight),
+		],
+		rowGrid,
+	);
+}
 
 function linearAdd(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	op: LinearAdd,
 	split: Split | null,
 	most: number,
@@ -113,41 +204,57 @@ function linearAdd(
 	return linearDispatches(parts, {
 		...addition(op, most),
 		input: activations.of(op.input),
-		output: split ? partials : activations.of(op.residual),
+		output: split ? room.partials : activations.of(op.residual),
 		outputBytes: BYTES.f32,
 	});
 }
 
 function normedLinear(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	op: NormedLinear,
 	pending: Pending | null,
 	most: number,
 ): Promise<Dispatch>[] {
 	const { activations, storage } = parts;
 	const { norm } = op;
-	assert(norm !== null, "checkPlainOps refuses layers without a norm");
-	const fused = most <= MOST_FUSED_TOKENS && pending === null;
+	const isFused = norm !== null && most <= MOST_FUSED_TOKENS && !pending;
+	const isReady = isFused || (norm === null && storage === "f32");
 	const linear: LinearOp = {
 		weight: op.weight,
-		bias: op.op === "normLinear" ? op.bias : null,
+		bias: op.bias,
 		epilogue: op.op === "normLinear" ? "store" : "gated",
+		gating: op.op === "normLinear" ? undefined : gatingOf(op.activation),
 		most,
-		norm: fused ? norm : null,
-		input: fused ? activations.of(op.input) : activations.normed,
+		norm: isFused ? norm : null,
+		input: isReady ? activations.of(op.input) : activations.normed,
 		output: activations.of(op.output),
 		outputBytes: BYTES[storage],
 	};
-	return [
-		...(fused ? [] : [normDispatch(parts, partials, op.input, norm, pending)]),
-		...linearDispatches(parts, linear),
-	];
+	const prepare = () =>
+		norm
+			? normDispatch(parts, room, op.input, norm, pending)
+			: convertDispatch(parts, op.input);
+	return [...(isReady ? [] : [prepare()]), ...linearDispatches(parts, linear)];
+}
+
+/** undefined: what kernels do unasked. */
+const gatingOf = (activation: ActivationFunction): Gating | undefined =>
+	activation === "silu" ? undefined : { kind: "gated", activation };
+
+function convertDispatch(
+	parts: PlanParts,
+	input: Activation,
+): Promise<Dispatch> {
+	const { activations, storage } = parts;
+	const kernel = convertRows({ width: input.width, storage });
+	const buffers = [activations.of(input), activations.normed];
+	return dispatchOf(parts, kernel, buffers, rowGrid);
 }
 
 function normDispatch(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	input: Activation,
 	{ eps, weight }: Norm,
 	pending: Pending | null,
@@ -161,6 +268,7 @@ function normDispatch(
 			gather: false,
 			split: pending?.split ?? null,
 			bias: (pending?.bias ?? null) !== null,
+			scale: pending?.scale,
 		},
 		gpu.abilities,
 	);
@@ -169,7 +277,7 @@ function normDispatch(
 		kernel,
 		[
 			activations.of(input),
-			...pendingBuffers(parts, partials, pending),
+			...pendingBuffers(parts, room, pending),
 			vectorOf(weights, weight),
 			activations.normed,
 		],
@@ -179,27 +287,27 @@ function normDispatch(
 
 function settleDispatch(
 	parts: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	pending: Pending,
 ): Promise<Dispatch> {
-	const { residual, split, bias } = pending;
-	const options = { width: residual.width, split, bias: bias !== null };
+	const { residual, split, bias, scale } = pending;
+	const options = { width: residual.width, split, bias: bias !== null, scale };
 	return dispatchOf(
 		parts,
 		addPartials(options, parts.gpu.abilities),
-		[
-			parts.activations.of(residual),
-			...pendingBuffers(parts, partials, pending),
-		],
+		[parts.activations.of(residual), ...pendingBuffers(parts, room, pending)],
 		rowGrid,
 	);
 }
 
 function pendingBuffers(
 	{ weights }: PlanParts,
-	partials: GPUBuffer,
+	room: LayerRoom,
 	pending: Pending | null,
 ): Bound[] {
 	if (pending === null) return [];
-	return [partials, ...(pending.bias ? [vectorOf(weights, pending.bias)] : [])];
+	return [
+		room.partials,
+		...(pending.bias ? [vectorOf(weights, pending.bias)] : []),
+	];
 }

@@ -7,8 +7,9 @@
  *              quants (u32) and scales (f16, two a u32; one a block of 32 along K).
  *              q8_0: 4 int8 a u32, in order. q4_0: word w of a block's four has elements 4w .. 4w+3 in its low and 16+4w .. 19+4w in
  *              its high nibbles, as GGUF; w = scale · (q − 8).
- *              Gate and up projections are interleaved: row 2i is gate i, row 2i + 1 is up i.
- * Vector       f32 [stride(length)]: norms, biases. A bias of gate and up is interleaved as its matrix is.
+ *              Gate and up projections are interleaved: row 2i is gate i, row 2i + 1 is up i. Experts lie one after another, each
+ *              with paddedRows(N) rows.
+ * Vector       f32 [stride(length)]: norms, biases. A bias is interleaved, and its experts padded, as its matrix is.
  * KV cache     per layer one buffer of keys and one of values, f16: [block][KV head][blockSize][stride8(headDim)].
  * Rope table   f32 [maxModelLen][headDim / 2][2]: cosine, sine.
  * Tokens       vec4<u32> [T]: id, position, slot, 0. Bit 31 of an id: the low bits are a row of the step before, whose sampled

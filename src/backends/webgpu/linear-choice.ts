@@ -183,6 +183,13 @@ function splitOf(
 	const split = { splits, rows: paddedRows(most) };
 	return {
 		split,
-		part: { ...shape, epilogue: "partial", bias: false, split },
+		part: {
+			...shape,
+			epilogue: "partial",
+			bias: false,
+			scale: undefined,
+			softCap: undefined,
+			split,
+		},
 	};
 }

@@ -1,5 +1,5 @@
 /** The dispatches of one linear op: one a slice of its matrix, each with the kernel that suits the shape and the number of tokens. */
-import type { Norm, Weight } from "../program.ts";
+import type { Gating, Norm, Weight } from "../program.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Epilogue, LinearShape, Split } from "./kernels/linear.ts";
 import { stride } from "./layout.ts";
@@ -16,28 +16,32 @@ export interface LinearOp {
 	readonly weight: Weight;
 	readonly bias: Weight | null;
 	readonly epilogue: Epilogue;
+	/** See LinearShape. */
+	readonly gating?: Gating;
+	readonly scale?: number;
+	readonly softCap?: number;
 	/** Rows of x at most. */
 	readonly most: number;
 	/** A norm the kernel shall do itself: `input` is then the residual. */
 	readonly norm: Norm | null;
+	/** Its sums may be left in parts, for another kernel to add up. */
+	readonly maySplit?: boolean;
 	readonly input: GPUBuffer;
 	readonly output: GPUBuffer;
 	/** Of one element of the output. */
 	readonly outputBytes: number;
 }
 
+/** What of an op says which kernel it gets. */
+export type LinearSpec = Omit<LinearOp, "input" | "output" | "outputBytes">;
+
 /** The kernel for a slice of `weight`; its `split` says whether the op ends in partial sums. */
 export function choiceOf(
 	{ gpu, weights, storage }: PlanParts,
-	{
-		weight,
-		bias,
-		epilogue,
-		most,
-		norm,
-	}: Omit<LinearOp, "input" | "output" | "outputBytes">,
+	op: LinearSpec,
 	{ rows }: Pick<MatrixSlice, "rows">,
 ): LinearChoice {
+	const { weight, bias, epilogue, most, norm, maySplit = false } = op;
 	const [numRows, columns] = weight.shape;
 	const { format, slices } = matrixOf(weights, weight);
 	const shape: LinearShape = {
@@ -48,18 +52,18 @@ export function choiceOf(
 		storage,
 		epilogue,
 		bias: bias !== null,
+		gating: op.gating,
+		scale: op.scale,
+		softCap: op.softCap,
 	};
-	// The parts of a slice would need a buffer of their own.
-	const maySplit = epilogue === "add" && slices.length === 1;
 	const normEps = norm?.eps ?? null;
-	return chooseLinear(gpu.abilities, shape, most, normEps, maySplit);
+	// The parts of a slice would need a buffer of their own.
+	const may = maySplit && slices.length === 1;
+	return chooseLinear(gpu.abilities, shape, most, normEps, may);
 }
 
 /** The split of `weight`'s sums, the same for all its slices; null where the kernel adds to the residual itself. */
-export function splitOf(
-	parts: PlanParts,
-	op: Omit<LinearOp, "input" | "output" | "outputBytes">,
-): Split | null {
+export function splitOf(parts: PlanParts, op: LinearSpec): Split | null {
 	const [slice] = matrixOf(parts.weights, op.weight).slices;
 	return choiceOf(parts, op, slice).split;
 }

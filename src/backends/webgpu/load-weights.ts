@@ -20,9 +20,15 @@ import {
 	stride,
 	TILE_ROWS,
 } from "./layout.ts";
+import {
+	placedRows,
+	placeOfRow,
+	type RowLayout,
+	rowLayouts,
+} from "./row-layout.ts";
 import { createUploader, type Uploader } from "./upload.ts";
 
-/** Rows [rowStart, rowStart + rows) of a matrix: one binding can show so much and no more. */
+/** Rows [rowStart, rowStart + rows) of a matrix, as they lie on the device: one binding can show so much and no more. */
 export interface MatrixSlice {
 	readonly rowStart: number;
 	readonly rows: number;
@@ -34,13 +40,13 @@ export interface MatrixSlice {
 export interface DeviceMatrix {
 	readonly weight: Weight;
 	readonly format: MatrixFormat;
-	readonly interleaved: boolean;
+	readonly layout: RowLayout;
 	readonly slices: readonly MatrixSlice[];
 }
 
 export interface DeviceWeights {
 	readonly matrices: ReadonlyMap<string, DeviceMatrix>;
-	/** f32 [stride(length)] */
+	/** f32 [stride(length)], placed as row-layout.ts says */
 	readonly vectors: ReadonlyMap<string, GPUBuffer>;
 	readonly bytes: number;
 	destroy(): void;
@@ -50,13 +56,6 @@ export interface DeviceWeights {
 const SLICE_ROWS = 2 * TILE_ROWS;
 
 type FormatOf = (weight: Weight) => MatrixFormat;
-
-/** Weights whose rows are gate then up: their matrices lie interleaved. */
-function gatedNames({ ops }: Program): Set<string> {
-	return new Set(
-		ops.flatMap((op) => (op.op === "normGatedLinear" ? [op.weight.name] : [])),
-	);
-}
 
 /** @throws missing_tensor, shape_mismatch, nan_weights, unsupported_dtype, out_of_memory */
 export async function loadWeights(
@@ -68,7 +67,8 @@ export async function loadWeights(
 	options: CompileOptions,
 ): Promise<DeviceWeights> {
 	const weights = weightsOf(program);
-	const gated = gatedNames(program);
+	const layouts = rowLayouts(program);
+	const layoutOf = ({ name }: Weight) => layouts.get(name) as RowLayout;
 	const buffers: GPUBuffer[] = [];
 	const create = (label: string, size: number): GPUBuffer => {
 		const usage = USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC;
@@ -85,19 +85,24 @@ export async function loadWeights(
 		await gpu.guarded("the weights", () => {
 			for (const weight of weights) {
 				const { name, shape } = weight;
+				const layout = layoutOf(weight);
 				if (shape.length === 1)
-					vectors.set(name, create(name, 4 * stride(shape[0])));
+					vectors.set(name, create(name, 4 * stride(placedRows(layout))));
 				else {
 					const format = formatOf(weight);
-					const slices = slicesOf(gpu, weight, format, create);
-					const interleaved = gated.has(name);
-					matrices.set(name, { weight, format, interleaved, slices });
+					const slices = slicesOf(gpu, weight, layout, format, create);
+					matrices.set(name, { weight, format, layout, slices });
 				}
 			}
 		});
 		const bytes = buffers.reduce((sum, { size }) => sum + size, 0);
 		const report = progress(weights, options);
-		await fillVectors(gpu, vectors, weights, source, options, report);
+		for (const weight of weights) {
+			const buffer = vectors.get(weight.name);
+			if (buffer === undefined) continue;
+			await fillVector(gpu, buffer, weight, layoutOf(weight), source, options);
+			report(weight.shape[0]);
+		}
 		await fillMatrices(gpu, compile, matrices, source, options, report);
 		return { matrices, vectors, bytes, destroy };
 	} catch (error) {
@@ -120,19 +125,23 @@ function progress(
 	};
 }
 
+/** A slice of experts has whole ones. */
 function slicesOf(
 	{ abilities }: Gpu,
-	{ name, shape: [numRows, columns] }: Weight,
+	{ name, shape: [, columns] }: Weight,
+	layout: RowLayout,
 	format: MatrixFormat,
 	create: (label: string, size: number) => GPUBuffer,
 ): MatrixSlice[] {
-	const tile = matrixBytes(format, SLICE_ROWS * stride(columns));
+	const numRows = placedRows(layout);
+	const together = layout.count > 1 ? layout.pitch : SLICE_ROWS;
+	const tile = matrixBytes(format, together * stride(columns));
 	const rowsAtMost =
-		Math.floor(abilities.bindingBytes / tile.values) * SLICE_ROWS;
+		Math.floor(abilities.bindingBytes / tile.values) * together;
 	if (rowsAtMost === 0)
 		throw new NanoVllmError(
 			"out_of_memory",
-			`weight ${name}: ${SLICE_ROWS} rows of ${columns} columns take ${tile.values} bytes, this GPU binds at most ${abilities.bindingBytes}. Use device "cpu".`,
+			`weight ${name}: ${together} rows of ${columns} columns take ${tile.values} bytes, this GPU binds at most ${abilities.bindingBytes}. Use device "cpu".`,
 		);
 	const slices: MatrixSlice[] = [];
 	for (let rowStart = 0; rowStart < numRows; rowStart += rowsAtMost) {
@@ -148,23 +157,21 @@ function slicesOf(
 	return slices;
 }
 
-async function fillVectors(
+async function fillVector(
 	{ device }: Gpu,
-	vectors: ReadonlyMap<string, GPUBuffer>,
-	weights: readonly Weight[],
+	buffer: GPUBuffer,
+	weight: Weight,
+	layout: RowLayout,
 	source: WeightSource,
 	{ signal }: CompileOptions,
-	report: (elements: number) => void,
 ): Promise<void> {
-	for (const weight of weights) {
-		const buffer = vectors.get(weight.name);
-		if (buffer === undefined) continue;
-		await readWeight(source, weight, signal, (bytes, dtype, offset) => {
-			const values = toFloat32(bytes, dtype).slice();
-			device.queue.writeBuffer(buffer, 4 * offset, values);
-			report(values.length);
+	const placed = new Float32Array(placedRows(layout));
+	await readWeight(source, weight, signal, (bytes, dtype, offset) => {
+		toFloat32(bytes, dtype).forEach((value, i) => {
+			placed[placeOfRow(layout, offset + i)] = value;
 		});
-	}
+	});
+	device.queue.writeBuffer(buffer, 0, placed);
 }
 
 async function fillMatrices(
@@ -231,12 +238,12 @@ async function packChunk(
 	{ device }: Gpu,
 	compile: KernelCompiler,
 	uploader: Uploader,
-	{ weight, format, interleaved, slices }: DeviceMatrix,
+	{ weight, format, layout, slices }: DeviceMatrix,
 	{ bytes, dtype, offset, numRows, number }: Chunk,
 	{ overflow, noScales }: { overflow: GPUBuffer; noScales: GPUBuffer },
 ): Promise<void> {
-	const [rows, columns] = weight.shape;
-	const options = { from: dtype, format, columns, rows, interleaved };
+	const columns = weight.shape[1];
+	const options = { from: dtype, format, columns, layout };
 	const kernel = await compile(packWeight(options));
 	const firstRow = offset / columns;
 	for (const { rowStart, rows: sliceRows, values, scales } of slices) {

@@ -3,6 +3,7 @@
  * pipelines and bind groups made once.
  */
 import type { Dispatch } from "./dispatch.ts";
+import { createExpertRoom } from "./expert-room.ts";
 import { embed, embedGrid } from "./kernels/embed.ts";
 import { rmsNorm, rowGrid } from "./kernels/rms-norm.ts";
 import { buildLayers, partialElements } from "./layer-plan.ts";
@@ -35,8 +36,9 @@ export async function buildPlan(parts: PlanParts): Promise<Plan> {
 		...tokenRegimes.map((most) => partialElements(parts, most)),
 	);
 	const partials = parts.activations.scratch("partials", mostPartials);
+	const experts = createExpertRoom(parts, tokenRegimes);
 	const layers = await Promise.all(
-		tokenRegimes.map((most) => buildLayers(parts, partials, most)),
+		tokenRegimes.map((most) => buildLayers(parts, { partials, experts }, most)),
 	);
 	const slices = Array.from(
 		{ length: Math.ceil(maxRows / sliceRows) },
@@ -77,6 +79,7 @@ function buildEmbed(parts: PlanParts, parity: number): Promise<Dispatch[]> {
 						format,
 						columns: weight.shape[1],
 						vocabSize,
+						scale: op.scale,
 						firstRow: rowStart,
 						rows,
 					}),
@@ -129,6 +132,8 @@ function buildLogits(
 					weight: op.weight,
 					bias: null,
 					epilogue: "logits",
+					...(op.scale === 1 ? {} : { scale: op.scale }),
+					...(op.softCap === null ? {} : { softCap: op.softCap }),
 					most,
 					norm: null,
 					input: activations.normed,

@@ -1,6 +1,9 @@
 /** Pieces of WGSL text that kernels share. Halves are unpacked with unpack2x16float, which every device has. */
 import type { Storage } from "./layout.ts";
 
+/** A number as WGSL reads it back, whatever its size. */
+export const f32 = (x: number): string => `f32(${x})`;
+
 /** `[0, n)` */
 export const range = (n: number): number[] => [...Array(n).keys()];
 

@@ -72,6 +72,7 @@ function optionsOf(
 		scale: 1 / Math.sqrt(headDim),
 		slidingWindow: null,
 		softCap: null,
+		hasSinks: false,
 		storage: "f32",
 		ropeDims,
 		qNormEps: 1e-6,
@@ -112,7 +113,7 @@ async function withOwnBuffers(
 	const copied = async (buffer: GPUBuffer) =>
 		bufferOf(gpu, new Uint8Array(await readBack(gpu, buffer)));
 	const random = randomSource(headDim);
-	const frequencies = Float32Array.from(
+	const inverseFrequencies = Float32Array.from(
 		{ length: options.ropeDims / 2 },
 		(_, i) => 10000 ** ((-2 * i) / options.ropeDims),
 	);
@@ -125,7 +126,10 @@ async function withOwnBuffers(
 			qkv: await copied(buffers.qkv),
 			keys: await poisoned(buffers.keys),
 			values: await poisoned(buffers.values),
-			ropeTable: bufferOf(gpu, ropeTable(frequencies, maxModelLen)),
+			ropeTable: bufferOf(
+				gpu,
+				ropeTable({ inverseFrequencies, scale: 1.25 }, maxModelLen),
+			),
 			qNorm: norm(),
 			kNorm: norm(),
 		},
@@ -179,7 +183,13 @@ async function check(
 	const plain = await withOwnBuffers(shared, options, spans);
 	const scene = await withOwnBuffers(shared, options, spans);
 	const { qkv, keys, values } = await afterRope(plain, options);
-	const wanted = plainAttention(options, scene.input, qkv, [keys, values]);
+	const wanted = plainAttention(
+		options,
+		scene.input,
+		qkv,
+		[keys, values],
+		scene.sinks,
+	);
 	const { kernel, grid } = fusedKernel(abilities, options, { fused: tuning });
 	const size = grid(scene.work);
 	assert.ok(size !== null, "the step is fused");
@@ -230,6 +240,9 @@ for (const [s, shape] of SHAPES.entries()) {
 	if (s % 4 === 2)
 		test(`${name} capped`, () =>
 			check(optionsOf(shape, { softCap: 1.5 }), s + 1));
+	if (s % 4 === 1)
+		test(`${name} with sinks, nothing turned`, () =>
+			check(optionsOf(shape, { hasSinks: true, ropeDims: 0 }), s + 1));
 	if (s % 4 === 0)
 		test(`${name}, small workgroups, three rows each`, () =>
 			check(optionsOf(shape), s + 1, gpu.abilities, {
@@ -263,7 +276,9 @@ for (const [s, shape] of SHAPES.entries()) {
 	if (s % 3 === 1)
 		test(`${name} window 1, capped`, () =>
 			run({ slidingWindow: 1, softCap: 1.5 }));
-	if (s % 3 === 2) test(`${name} without norms`, () => run({ ...NO_NORMS }));
+	if (s % 3 === 2)
+		test(`${name} without norms, with sinks`, () =>
+			run({ ...NO_NORMS, hasSinks: true }));
 }
 
 test("attention_decode_fused in chunks, the heads of Qwen3-0.6B", () =>

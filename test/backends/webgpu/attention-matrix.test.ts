@@ -46,6 +46,7 @@ const SMALL: readonly Case[] = [
 	[[3, 1, 64], SHORT, { blockSize: 32 }],
 	[[2, 1, 64], MIXED, steep, { blocks: 2, prefetch: true }],
 	[[4, 2, 80], MIXED, steep],
+	[[4, 2, 64], SHORT, { hasSinks: true }, { blocks: 2 }],
 ];
 const LARGE: readonly Case[] = [
 	[[4, 2, 128], MIXED, {}, { prefetch: true }],
@@ -63,6 +64,7 @@ const LARGE: readonly Case[] = [
 	[[32, 8, 64], MIXED, steep, { keys: 64, blocks: 2, prefetch: true }],
 	[[32, 8, 128], MIXED, { slidingWindow: 33 }],
 	[[4, 2, 256], MIXED, steep],
+	[[16, 2, 64], MIXED, { hasSinks: true, slidingWindow: 33 }],
 ];
 
 function optionsOf([
@@ -76,6 +78,7 @@ function optionsOf([
 		scale: 1 / Math.sqrt(headDim),
 		slidingWindow: null,
 		softCap: null,
+		hasSinks: false,
 		storage: "f16",
 		...more,
 	};

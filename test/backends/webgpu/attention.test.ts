@@ -77,6 +77,7 @@ function optionsOf(
 		scale: 1 / Math.sqrt(headDim),
 		slidingWindow: null,
 		softCap: null,
+		hasSinks: false,
 		storage: "f32",
 		...more,
 	};
@@ -140,6 +141,9 @@ for (const [s, shape] of SHAPES.entries())
 		for (const slidingWindow of s % 2 === 0 ? [1, 40] : [33])
 			test(`attention ${name} window ${slidingWindow}, ${step}`, () =>
 				check(optionsOf(shape, { slidingWindow }), spans, s + 1));
+		if (s % 4 === 1)
+			test(`attention ${name} with sinks, ${step}`, () =>
+				check(optionsOf(shape, { hasSinks: true }), spans, s + 1));
 		if (s % 4 === 2)
 			test(`attention ${name} capped, ${step}`, () =>
 				check(optionsOf(shape, { softCap: 1.5 }), spans, s + 1));

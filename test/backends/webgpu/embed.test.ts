@@ -29,10 +29,10 @@ after(() => gpu.close());
 const FIRST_SLICE = 128;
 
 for (const format of ["f16", "f32", "q8_0", "q4_0"] as const)
-	for (const [vocabSize, columns] of [
-		[1, 1],
-		[257, 33],
-		[300, 1024],
+	for (const [vocabSize, columns, scale] of [
+		[1, 1, 1],
+		[257, 33, 5.5],
+		[300, 1024, 1],
 	])
 		test(`embed_${format}_${vocabSize}x${columns}`, async () => {
 			const random = randomSource(vocabSize + columns);
@@ -78,7 +78,7 @@ for (const format of ["f16", "f32", "q8_0", "q4_0"] as const)
 			for (const [firstRow, rows] of slices)
 				await runKernel(
 					gpu,
-					embed({ format, columns, vocabSize, firstRow, rows }),
+					embed({ format, columns, vocabSize, scale, firstRow, rows }),
 					[
 						bufferOf(gpu, tokens),
 						bufferOf(gpu, sampled),
@@ -93,7 +93,8 @@ for (const format of ["f16", "f32", "q8_0", "q4_0"] as const)
 			const got = new Float32Array(await readBack(gpu, residual));
 			wanted.forEach((id, t) => {
 				for (let i = 0; i < s; i++) {
-					const want = i < columns ? weight.elements[id * columns + i] : 0;
+					const inside = i < columns;
+					const want = inside ? scale * weight.elements[id * columns + i] : 0;
 					assert.ok(
 						Math.abs(got[t * s + i] - want) <= 1e-6 * Math.abs(want),
 						`token ${t}, element ${i}: ${got[t * s + i]}, wanted ${want}`,

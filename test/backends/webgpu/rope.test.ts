@@ -1,6 +1,7 @@
 /** rope_and_cache against f64 loops: norms, turning, the cache's slots and padding, heads of any size. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import type { Rope } from "../../../src/backends/program.ts";
 import type { Gpu } from "../../../src/backends/webgpu/device.ts";
 import {
 	type RopeAndCacheOptions,
@@ -30,13 +31,15 @@ before(async () => {
 after(() => gpu.close());
 
 const MAX_MODEL_LEN = 300;
+/** Heads of an odd size are never in halves. */
+const FLOATS = ["f16", "f32"] as const;
 const MAX_HALF = 65504;
 
 // biome-ignore format: a table
 const CASES: readonly (readonly [numHeads: number, numKvHeads: number, headDim: number, blockSize: number, tokens: number, ropeDims?: number])[] = [
 	[1, 1, 2, 1, 1], [2, 1, 6, 3, 5], [8, 2, 10, 16, 3], [5, 1, 20, 1, 2], [6, 1, 24, 16, 3], [7, 1, 4, 3, 7],
 	[12, 4, 16, 3, 33], [2, 2, 64, 16, 3], [3, 1, 80, 16, 2], [4, 2, 96, 32, 2], [16, 8, 128, 16, 3], [2, 1, 256, 16, 2],
-	[4, 2, 64, 16, 3, 16], [4, 2, 10, 3, 3, 4], [4, 2, 80, 16, 3, 32],
+	[4, 2, 64, 16, 3, 16], [4, 2, 10, 3, 3, 4], [4, 2, 80, 16, 3, 32], [3, 1, 12, 3, 5, 0], [2, 1, 7, 3, 4, 2],
 ];
 
 /** What the op makes of one head, and how large its terms are (which bounds the rounding of a sum). */
@@ -45,7 +48,7 @@ function plainHead(
 	weight: Float32Array | null,
 	eps: number,
 	position: number,
-	inverseFrequencies: Float32Array,
+	{ inverseFrequencies, scale: ropeScale }: Rope,
 ) {
 	const square = x.reduce((sum, v) => sum + v * v, 0) / x.length;
 	const scale = weight === null ? 1 : 1 / Math.sqrt(square + eps);
@@ -55,15 +58,15 @@ function plainHead(
 	for (let i = 0; i < half; i++) {
 		const angle = Math.fround(position * inverseFrequencies[i]);
 		const [a, b] = [y[i], y[half + i]];
-		y[i] = a * Math.cos(angle) - b * Math.sin(angle);
-		y[half + i] = b * Math.cos(angle) + a * Math.sin(angle);
+		y[i] = ropeScale * (a * Math.cos(angle) - b * Math.sin(angle));
+		y[half + i] = ropeScale * (b * Math.cos(angle) + a * Math.sin(angle));
 		sizes[i] = sizes[half + i] = Math.abs(a) + Math.abs(b);
 	}
 	return { y, sizes };
 }
 
 for (const [numHeads, numKvHeads, headDim, blockSize, T, turned] of CASES)
-	for (const storage of ["f16", "f32"] as const)
+	for (const storage of headDim % 2 === 0 ? FLOATS : (["f32"] as const))
 		for (const normed of [false, true]) {
 			const heads = { numHeads, numKvHeads, headDim };
 			const ropeDims = turned ?? headDim;
@@ -83,10 +86,11 @@ for (const [numHeads, numKvHeads, headDim, blockSize, T, turned] of CASES)
 				// Without norms, keys and values beyond f16: they saturate.
 				const outlier = storage === "f32" && !normed ? 1e5 : 10;
 				const given = randomActivation(random, storage, T, width, outlier);
-				const frequencies = Float32Array.from(
+				const inverseFrequencies = Float32Array.from(
 					{ length: ropeDims / 2 },
 					(_, i) => 10000 ** ((-2 * i) / ropeDims),
 				);
+				const rope = { inverseFrequencies, scale: turned ? 1.3 : 1 };
 				const norms = [random.vector(headDim, 4), random.vector(headDim, 4)];
 				const numBlocks = Math.ceil(T / blockSize) + 2;
 				const slots = random.shuffled([...Array(numBlocks * blockSize).keys()]);
@@ -108,7 +112,9 @@ for (const [numHeads, numKvHeads, headDim, blockSize, T, turned] of CASES)
 					[
 						qkv,
 						bufferOf(gpu, tokens),
-						bufferOf(gpu, ropeTable(frequencies, MAX_MODEL_LEN)),
+						...(ropeDims === 0
+							? []
+							: [bufferOf(gpu, ropeTable(rope, MAX_MODEL_LEN))]),
 						...(normed ? norms.map((n) => bufferOf(gpu, paddedVector(n))) : []),
 						keys,
 						values,
@@ -137,7 +143,7 @@ for (const [numHeads, numKvHeads, headDim, blockSize, T, turned] of CASES)
 										weight,
 										kind === "q" ? 1e-6 : 1e-5,
 										positions[t],
-										frequencies,
+										rope,
 									);
 						const start = t * stride(width) + h * headDim;
 						let got = after.subarray(start, start + headDim);

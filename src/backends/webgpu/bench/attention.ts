@@ -81,6 +81,7 @@ async function open(room: Room, step: BenchStep, layers: number) {
 		scale: SCALE,
 		slidingWindow: null,
 		softCap: null,
+		hasSinks: false,
 		blockSize: BLOCK_SIZE,
 		storage: "f16",
 	} as const;
@@ -106,7 +107,9 @@ async function open(room: Room, step: BenchStep, layers: number) {
 		qkv: room.noise(rows * stride(width)),
 		output: room.zeros(rows * stride(numHeads * headDim)),
 		tokens: room.upload(tokenWords(input.positions)),
-		ropeTable: room.upload(ropeTable(FREQUENCIES, contextLen)),
+		ropeTable: room.upload(
+			ropeTable({ inverseFrequencies: FREQUENCIES, scale: 1 }, contextLen),
+		),
 		qNorm: norm,
 		kNorm: norm,
 	};

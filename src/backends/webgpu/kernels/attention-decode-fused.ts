@@ -40,7 +40,10 @@ import {
 	itemOutputText,
 	outputText,
 	rowStrides,
+	type SinkOptions,
 	scoreText,
+	sinkBinding,
+	sinkFunction,
 } from "./attention-text.ts";
 import { subgroupLines } from "./reduce.ts";
 import {
@@ -63,8 +66,15 @@ const THREADS: Readonly<Record<FusedKind, number>> = {
 	whole: 512,
 	chunks: 128,
 };
-/** Storage buffers that the kernel of chunks binds. */
-export const CHUNK_BUFFERS = 9;
+
+/** Storage buffers that the kernel binds. */
+export function numFusedBuffers(
+	options: RopeOptions & SinkOptions,
+	kind: FusedKind,
+): number {
+	const others = ropeBindings(options).length + sinkBinding(options).length;
+	return others + (kind === "chunks" ? 6 : 5);
+}
 
 /** null where workgroup memory has no room. */
 export function fusedShape(
@@ -88,7 +98,7 @@ export const fusedGroupsPerItem = (
 /**
  * For every fused item of attention-work.ts and query head h: the row output[token][h], or a partial of it where the token has other
  * items, with q and k normed and turned, and k and v written to the cache, as `ropeAndCache` does; qkv stays. Scores and sums in f32.
- * bindings: qkv: `storage`, ropeTable, (qNorm), (kNorm), keys, values, blockTables, output: `storage`, (partials, of chunks).
+ * bindings: qkv: `storage`, (ropeTable), (qNorm), (kNorm), keys, values, blockTables, output: `storage`, (partials, of chunks), (sinks).
  * Leaves the row's padding as it is. Grid: (numFusedItems, `fusedGroupsPerItem`).
  */
 export function attentionDecodeFused(
@@ -116,8 +126,9 @@ export function attentionDecodeFused(
 			...(kind === "chunks"
 				? ([["partials", "write", "array<vec4<f32>>"]] as const)
 				: []),
+			...sinkBinding(options),
 		],
-		code: `${subgroupLines(abilities.subgroupSize)}${HALVES}${qkv.load}${output.store}${cacheRow(options)}
+		code: `${subgroupLines(abilities.subgroupSize)}${HALVES}${qkv.load}${output.store}${cacheRow(options)}${sinkFunction(options)}
 var<workgroup> rows: array<vec4<f32>, ${numFours}>;
 var<workgroup> squares: array<f32, ${numFours}>;
 var<workgroup> turned: array<vec4<f32>, ${numFours}>;

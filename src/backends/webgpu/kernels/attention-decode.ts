@@ -33,6 +33,8 @@ import {
 	itemOutputText,
 	rowStrides,
 	scoreText,
+	sinkBinding,
+	sinkFunction,
 } from "./attention-text.ts";
 import { subgroupLines } from "./reduce.ts";
 
@@ -54,7 +56,7 @@ export const decodeGroupsPerItem = (
 /**
  * For every item of attention-work.ts's decodeItems and query head h: the output over positions [first, end) as a partial, or the
  * row output[token][h] where the item is its token's only one. Scores and sums in f32.
- * bindings: qkv: `storage`, keys, values, blockTables, decodeItems, partials, output: `storage`, (tokens, with a sliding window).
+ * bindings: qkv: `storage`, keys, values, blockTables, decodeItems, partials, output: `storage`, (tokens, with a sliding window), (sinks).
  * Leaves the row's padding as it is. Grid: (numDecodeItems, `decodeGroupsPerItem`).
  */
 export function attentionDecode(
@@ -80,8 +82,9 @@ export function attentionDecode(
 			...(slidingWindow === null
 				? []
 				: ([["tokens", "read", "array<vec4<u32>>"]] as const)),
+			...sinkBinding(options),
 		],
-		code: `${subgroupLines(abilities.subgroupSize)}${HALVES}${qkv.load}${output.store}${cacheRow(options)}
+		code: `${subgroupLines(abilities.subgroupSize)}${HALVES}${qkv.load}${output.store}${cacheRow(options)}${sinkFunction(options)}
 ${mergeRoom(shape)}
 ${ATTENTION_MAIN(threads)}
 ${beginText(options, shape)}

@@ -6,7 +6,11 @@ import {
 	SIDE,
 	tokenOfRow,
 } from "./attention-matrix-shape.ts";
-import { type AttentionOptions, rowStrides } from "./attention-text.ts";
+import {
+	type AttentionOptions,
+	dividedText,
+	rowStrides,
+} from "./attention-text.ts";
 
 /** A block at a time, and of it as many matrices as a subgroup's share of the tile has room for beside a vec4 of padding a row. */
 export function epilogueText(
@@ -19,8 +23,10 @@ export function epilogueText(
 		Math.floor((stageVectors / SIDE - 1) / 4),
 	);
 	const rounds = Math.ceil(dimMatrices / together);
+	const head = `firstHead + row / ${SIDE}u % ${shape.heads}u`;
+	const quotient = dividedText(options, "1.0", "maximum", "sum", head);
 	return `  workgroupBarrier();
-  if (part == 0u) { scores[row * ${scorePitch}u] = vec4<u32>(bitcast<u32>(1.0 / sum), 0u, 0u, 0u); }
+  if (part == 0u) { scores[row * ${scorePitch}u] = vec4<u32>(bitcast<u32>(${quotient}), 0u, 0u, 0u); }
   let stage = subgroup * ${stageVectors}u;
 ${each(blocks, (i) =>
 	each(rounds, (r) =>

@@ -10,9 +10,12 @@ import {
 	NO_MAX,
 	outputText,
 	partialFours,
+	type SinkOptions,
+	sinkBinding,
+	sinkFunction,
 } from "./attention-text.ts";
 
-export interface AttentionMergeOptions {
+export interface AttentionMergeOptions extends SinkOptions {
 	readonly heads: Heads;
 	/** Of the output. */
 	readonly storage: Storage;
@@ -50,7 +53,7 @@ export function mergeGrid(
 
 /**
  * output[token][head] = Σ_i o_i · 2^(m_i − M) / Σ_i l_i · 2^(m_i − M), M = max_i m_i, over the items i of a merge; f32 until stored.
- * A thread has four elements of a head, over all items or a slice of them. bindings: decodeMerges, partials, output: `storage`. Grid:
+ * A thread has four elements of a head, over all items or a slice of them. bindings: decodeMerges, partials, output: `storage`, (sinks). Grid:
  * `mergeGrid`. Leaves the row's padding as it is.
  */
 export function attentionMerge(
@@ -65,13 +68,14 @@ export function attentionMerge(
 	const isSliced = numSlices > 1;
 	const isRagged = numHeads % headsTogether !== 0;
 	return {
-		label: `attention_merge_${storage}_${numHeads}x${headDim}_${headsTogether}x${numSlices}`,
+		label: `attention_merge_${storage}_${numHeads}x${headDim}_${headsTogether}x${numSlices}${options.hasSinks ? "_sinks" : ""}`,
 		bindings: [
 			["decodeMerges", "read", "array<vec4<u32>>"],
 			["partials", "read", "array<vec4<f32>>"],
 			["output", "write", output.type],
+			...sinkBinding(options),
 		],
-		code: `${HALVES}${output.store}
+		code: `${HALVES}${output.store}${sinkFunction(options)}
 ${isSliced ? sliceRoom(numSlices, fours) : ""}
 ${ATTENTION_MAIN(numSlices * headsTogether * fours)}
   let merge = decodeMerges[group.x];

@@ -27,6 +27,8 @@ import {
 	NO_MAX,
 	rowStrides,
 	scoreText,
+	sinkBinding,
+	sinkFunction,
 } from "./attention-text.ts";
 
 /** In powers of two; a weight must stay a finite half. */
@@ -34,7 +36,7 @@ const GROWTH = 12;
 
 /**
  * As `attentionPrefill`, for f16 activations; weights are rounded to f16.
- * bindings: qkv, keys, values, blockTables, prefillItems, output. Grid: (numPrefillItems, `groups` of the shape).
+ * bindings: qkv, keys, values, blockTables, prefillItems, output, (sinks). Grid: (numPrefillItems, `groups` of the shape).
  */
 export function attentionPrefillMatrix(
 	options: AttentionOptions,
@@ -55,13 +57,14 @@ export function attentionPrefillMatrix(
 			["blockTables", "read", "array<u32>"],
 			["prefillItems", "read", "array<vec4<u32>>"],
 			["output", "write", "array<vec4<u32>>"],
+			...sinkBinding(options),
 		],
 		code: `enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 diagnostic(off, subgroup_uniformity);
-${HALVES}${cacheRow(options)}
+${HALVES}${cacheRow(options)}${sinkFunction(options)}
 var<workgroup> tiles: array<vec4<u32>, ${shape.tileVectors}>;
 var<workgroup> scores: array<vec4<u32>, ${subgroups * blocks * 16 * shape.scorePitch}>;
 var<workgroup> growth: u32;

@@ -13,12 +13,15 @@ import {
 	type AttentionOptions,
 	attentionLabel,
 	cacheRow,
+	dividedText,
 	groupSize,
 	headAccess,
 	MASKED,
 	NO_MAX,
 	rowStrides,
 	scoreText,
+	sinkBinding,
+	sinkFunction,
 } from "./attention-text.ts";
 
 export interface PrefillTuning {
@@ -73,7 +76,7 @@ export const prefillGrid = (
 /**
  * For every token of attention-work.ts's prefillItems and query head h: the row output[token][h]. The cache holds the tokens
  * themselves already. Scores and sums in f32.
- * bindings: qkv: `storage`, keys, values, blockTables, prefillItems, output: `storage`. Grid: `prefillGrid`. Leaves the row's padding as it is.
+ * bindings: qkv: `storage`, keys, values, blockTables, prefillItems, output: `storage`, (sinks). Grid: `prefillGrid`. Leaves the row's padding as it is.
  */
 export function attentionPrefill(
 	options: AttentionOptions,
@@ -96,8 +99,9 @@ export function attentionPrefill(
 			["blockTables", "read", "array<u32>"],
 			["prefillItems", "read", "array<vec4<u32>>"],
 			["output", "write", output.type],
+			...sinkBinding(options),
 		],
-		code: `${HALVES}${qkv.load}${output.store}${cacheRow(options)}
+		code: `${HALVES}${qkv.load}${output.store}${cacheRow(options)}${sinkFunction(options)}
 var<workgroup> queries: array<vec4<f32>, ${rows * (fours + 1)}>;
 var<workgroup> tile: array<vec2<u32>, ${keys * (fours + 1)}>;
 var<workgroup> weights: array<${vec}, ${keys * down}>;
@@ -240,6 +244,11 @@ function endText(
 ): string {
 	const { heads } = options;
 	const fours = stride8(heads.headDim) / 4;
+	const quotient = (r: number, i: number) => {
+		const of = COMPONENTS[r];
+		const [most, sum] = [`maximum.${of}`, `sum.${of}`];
+		return dividedText(options, `o${r}_${i}`, most, sum, "head");
+	};
 	return `  workgroupBarrier();
   perThread[thread] = sum;
   workgroupBarrier();
@@ -249,7 +258,7 @@ ${each(
 	perThread,
 	(r) => `  if (firstRow + row + ${r}u < item.y) {
     let start = (item.x + firstRow + row + ${r}u) * ${rowStrides(heads).output}u + head * ${heads.headDim}u;
-${each(outputsOf(options), (i) => `    if (across + ${i * ACROSS}u < ${fours}u) { store_output(start, (across + ${i * ACROSS}u) * 4u, o${r}_${i} / sum.${COMPONENTS[r]}); }`)}
+${each(outputsOf(options), (i) => `    if (across + ${i * ACROSS}u < ${fours}u) { store_output(start, (across + ${i * ACROSS}u) * 4u, ${quotient(r, i)}); }`)}
   }`,
 )}`;
 }

@@ -2,9 +2,11 @@
  * What the attention kernels share: their options, and the text that reads heads of activations and rows of the cache, whatever
  * the head size. Knows no kernel.
  */
+import { assert } from "../../../errors.ts";
 import type { Heads } from "../../program.ts";
+import type { Binding } from "../kernel.ts";
 import { type Storage, stride, stride8 } from "../layout.ts";
-import { pack4, unpack4, vec4Type } from "../wgsl.ts";
+import { each, f32, pack4, unpack4, vec4Type } from "../wgsl.ts";
 
 export interface AttentionOptions {
 	readonly heads: Heads;
@@ -15,6 +17,8 @@ export interface AttentionOptions {
 	readonly slidingWindow: number | null;
 	/** c: scores become c · tanh(score / c). null: they stay. */
 	readonly softCap: number | null;
+	/** Each head has one more score, whose value is zero: f32 sinks[head]. */
+	readonly hasSinks: boolean;
 	/** Of qkv and output. */
 	readonly storage: Storage;
 }
@@ -47,7 +51,7 @@ export function attentionLabel(name: string, o: AttentionOptions): string {
 	const { numHeads, numKvHeads, headDim } = o.heads;
 	const window = o.slidingWindow === null ? "" : `_window${o.slidingWindow}`;
 	const cap = o.softCap === null ? "" : `_cap${o.softCap}`;
-	return `${name}_${o.storage}_${numHeads}x${numKvHeads}x${headDim}_block${o.blockSize}_scale${o.scale}${window}${cap}`;
+	return `${name}_${o.storage}_${numHeads}x${numKvHeads}x${headDim}_block${o.blockSize}_scale${o.scale}${window}${cap}${o.hasSinks ? "_sinks" : ""}`;
 }
 
 /**
@@ -56,6 +60,7 @@ export function attentionLabel(name: string, o: AttentionOptions): string {
  * `store_NAME(start, d, x)` writes those below headDim.  d: a multiple of 4. Needs HALVES.
  */
 export function headAccess(name: string, storage: Storage, headDim: number) {
+	if (headDim % 2 === 1) return oddHeadAccess(name, storage, headDim);
 	const wide = headDim % 4 === 0;
 	const narrowType = storage === "f16" ? "u32" : "vec2<f32>";
 	const type = `array<${wide ? vec4Type(storage) : narrowType}>`;
@@ -98,6 +103,26 @@ fn store_${name}(start: u32, d: u32, x: vec4<f32>) {
 	};
 }
 
+/** Of heads whose halves would share words with the next: see storageOf in backend.ts. */
+function oddHeadAccess(name: string, storage: Storage, headDim: number) {
+	assert(storage === "f32", `heads of ${headDim} elements are kept in f32`);
+	const eachOne = (text: (i: number) => string) =>
+		each(4, (i) => `  if (d + ${i}u < ${headDim}u) { ${text(i)} }`);
+	return {
+		type: "array<f32>",
+		load: `
+fn load_${name}(start: u32, d: u32) -> vec4<f32> {
+  var x = vec4<f32>();
+${eachOne((i) => `x[${i}] = ${name}[start + d + ${i}u];`)}
+  return x;
+}`,
+		store: `
+fn store_${name}(start: u32, d: u32, x: vec4<f32>) {
+${eachOne((i) => `${name}[start + d + ${i}u] = x[${i}];`)}
+}`,
+	};
+}
+
 /**
  * `cacheRow(block, kvHead, position)`: where the row of keys or values of a position lies, in vec4<u32> (eight halves).
  * `block` is the id of the position's block.
@@ -124,9 +149,6 @@ export function scoreText({ scale, softCap }: AttentionOptions) {
 	};
 }
 
-/** A number as WGSL reads it back, whatever its size. */
-export const f32 = (x: number): string => `f32(${x})`;
-
 /** Rows of a tile of queries: tokens × those heads of a group that are done together. */
 const TILE_ROWS = 64;
 
@@ -140,11 +162,42 @@ export function tileHeads(heads: Heads): number {
 export const tileTokensFor = (heads: Heads): number =>
 	TILE_ROWS / tileHeads(heads);
 
-/** Stores x / sum as four elements of the row output[token][head]; needs headAccess's store_output. */
-export const outputText = ({
-	heads,
-}: Pick<AttentionOptions, "heads">): string =>
-	`store_output(token * ${rowStrides(heads).output}u + head * ${heads.headDim}u, four * 4u, x / sum);`;
+export type SinkOptions = Pick<AttentionOptions, "hasSinks">;
+
+/** The last binding of a kernel that writes rows. */
+export const sinkBinding = ({ hasSinks }: SinkOptions): Binding[] =>
+	hasSinks ? [["sinks", "read", "array<f32>"]] : [];
+
+/** `withSink(most, sum, head)`: what the sum of a row's weights is over, once its sink is one of them, times 2^(most − new most). */
+export const sinkFunction = ({ hasSinks }: SinkOptions): string =>
+	hasSinks
+		? `
+fn withSink(most: f32, sum: f32, head: u32) -> f32 {
+  let sink = sinks[head] * ${f32(Math.LOG2E)};
+  let top = max(most, sink);
+  let kept = exp2(most - top);
+  return kept / (sum * kept + exp2(sink - top));
+}`
+		: "";
+
+/** x divided by the sum of a row's weights, the sink's included. */
+export const dividedText = (
+	{ hasSinks }: SinkOptions,
+	x: string,
+	most: string,
+	sum: string,
+	head: string,
+): string =>
+	hasSinks ? `${x} * withSink(${most}, ${sum}, ${head})` : `${x} / ${sum}`;
+
+/** Stores x / sum as four elements of the row output[token][head]; needs headAccess's store_output and sinkFunction. */
+export const outputText = (
+	options: Pick<AttentionOptions, "heads" | "hasSinks">,
+): string => {
+	const { heads } = options;
+	const value = dividedText(options, "x", "most", "sum", "head");
+	return `store_output(token * ${rowStrides(heads).output}u + head * ${heads.headDim}u, four * 4u, ${value});`;
+};
 
 /** That from an item that is alone (item.x), else a partial of item group.x: x, and with the first four elements most and sum. */
 export function itemOutputText(options: AttentionOptions): string {

@@ -120,6 +120,16 @@ const withSplits = (shape: LinearShape, splits: number): LinearShape => {
 	return { ...shape, split };
 };
 
+/** For so many tokens and a weight that keeps the device busy by itself; null where it does not fit in workgroup memory. */
+export function tileForMany(
+	shape: LinearShape,
+	numTokens: number,
+	abilities: Abilities,
+): MatrixTile | null {
+	const candidates = TILES.find(([most]) => numTokens <= most)?.[1] ?? [];
+	return fitted(shape, candidates[0].tile, abilities);
+}
+
 /**
  * For a step of up to `numTokens` tokens. `maySplit`: the sums may come as partial ones. null where no tile fits in workgroup
  * memory.

@@ -4,7 +4,8 @@
  */
 import { stride } from "../layout.ts";
 import { each, HALVES, range } from "../wgsl.ts";
-import type { LinearShape } from "./linear.ts";
+import { finished, gatedFunction, isFinished } from "./epilogue.ts";
+import { expertOffset, type LinearShape } from "./linear.ts";
 import {
 	columnsWritten,
 	type MatrixTile,
@@ -25,7 +26,9 @@ export const OUTPUT_TYPES = {
 /** Whether matrices go to the output as they are. */
 export function storesDirectly(shape: LinearShape, tile: MatrixTile): boolean {
 	const staged = shape.epilogue === "store" || shape.epilogue === "gated";
-	return !staged && !shape.bias && tile.subgroups[2] === 1;
+	return (
+		!staged && !shape.bias && !isFinished(shape) && tile.subgroups[2] === 1
+	);
 }
 
 /** `if` around text where the last tile is wider than the output. */
@@ -122,10 +125,11 @@ for (var item = thread; item < ${tiles * height * width}u; item += ${threads}u) 
 		.join("\n");
 }
 
-function addBias({ rows }: LinearShape): string {
-	return `if (n < ${stride(rows)}u) {
-    low += bias[n / 4u];
-    high += bias[n / 4u + 1u];
+function addBias(shape: LinearShape): string {
+	const n = shape.experts ? `(${expertOffset(shape)}n)` : "n";
+	return `if (n < ${stride(shape.rows)}u) {
+    low += bias[${n} / 4u];
+    high += bias[${n} / 4u + 1u];
   }`;
 }
 
@@ -139,11 +143,13 @@ function writeEight(shape: LinearShape): string {
 		case "gated":
 			return `let gate = vec4<f32>(low.xz, high.xz);
   let up = vec4<f32>(low.yw, high.yw);
-  output[(t * ${outputStride}u + n / 2u) / 4u] = toHalves4(gate / (1.0 + exp(-gate)) * up);`;
+  output[(t * ${outputStride}u + n / 2u) / 4u] = toHalves4(${shape.gating ? "gated(gate, up)" : "gate / (1.0 + exp(-gate)) * up"});`;
 		case "add":
-			return `output[${at}] += low;
-  output[${at} + 1u] += high;`;
+			return `output[${at}] += ${finished(shape, "low")};
+  output[${at} + 1u] += ${finished(shape, "high")};`;
 		case "logits":
+			return `output[${at}] = ${finished(shape, "low")};
+  output[${at} + 1u] = ${finished(shape, "high")};`;
 		case "partial":
 			return `output[${at}] = low;
   output[${at} + 1u] = high;`;
@@ -162,4 +168,5 @@ export function firstToken(shape: LinearShape, { tokens }: TileSizes): string {
 }
 
 export const epilogueFunctions = (shape: LinearShape): string =>
-	shape.epilogue === "store" || shape.epilogue === "gated" ? HALVES : "";
+	(shape.epilogue === "store" || shape.epilogue === "gated" ? HALVES : "") +
+	(shape.gating ? gatedFunction(shape, "vec4<f32>") : "");

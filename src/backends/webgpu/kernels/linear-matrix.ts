@@ -10,7 +10,14 @@
 import type { Binding, Kernel } from "../kernel.ts";
 import { stride } from "../layout.ts";
 import { each, range } from "../wgsl.ts";
-import { type LinearShape, linearBindings, shapeLabel } from "./linear.ts";
+import {
+	expertOffset,
+	type LinearShape,
+	linearBindings,
+	shapeLabel,
+	tileExpert,
+	tileInputs,
+} from "./linear.ts";
 import {
 	directEpilogue,
 	epilogueFunctions,
@@ -44,7 +51,7 @@ export function linearMatrix(shape: LinearShape, tile: MatrixTile): Kernel {
 	const sizes = tileSizes(shape, tile);
 	const vectors = "array<vec4<u32>>";
 	const output = OUTPUT_TYPES[shape.epilogue];
-	const bindings = linearBindings(shape, [["x", "read", vectors]], {
+	const bindings = linearBindings(shape, tileInputs(shape, vectors), {
 		weight: vectors,
 		output,
 	}).map(
@@ -77,7 +84,7 @@ var<workgroup> tiles: array<vec4<u32>, ${sizes.memory}>;
 
 @compute @workgroup_size(${sizes.threads})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let subgroup = thread / ${LANES}u;
+${tileExpert(shape)}  let subgroup = thread / ${LANES}u;
   let tokenSubgroup = subgroup % ${alongTokens}u;
   let rowSubgroup = subgroup / ${alongTokens}u % ${alongRows}u;
   let kSubgroup = subgroup / ${alongTokens * alongRows}u;
@@ -178,14 +185,17 @@ function copyText(
 	copy: Copy,
 	{ threads, pitch, buffer }: TileSizes,
 	quantized: boolean,
-	{ format, columns }: LinearShape,
+	shape: LinearShape,
 ) {
+	const { format, columns } = shape;
 	const { name, tileRows, perRow, elements } = copy;
 	const weight = name === "weight";
 	const scaled = weight && quantized;
 	const rowsAPass = threads / perRow;
 	const loads = Math.ceil(tileRows / rowsAPass);
-	const origin = weight ? "firstRow" : `group.x * ${tileRows}u`;
+	const origin = weight
+		? `${expertOffset(shape)}firstRow`
+		: `group.x * ${tileRows}u`;
 	const blocks = stride(columns) / 32;
 	const inTile = (i: number, text: string) =>
 		(i + 1) * rowsAPass <= tileRows

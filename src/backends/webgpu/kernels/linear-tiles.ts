@@ -8,8 +8,15 @@ import { assert } from "../../../errors.ts";
 import type { Kernel } from "../kernel.ts";
 import { BLOCK, stride } from "../layout.ts";
 import { each, pack4, range, unpack4, vec4Type } from "../wgsl.ts";
-import { ACTIVATE } from "./epilogue.ts";
-import { type LinearShape, linearBindings, shapeLabel } from "./linear.ts";
+import { finished, gatedFunction } from "./epilogue.ts";
+import {
+	expertOffset,
+	type LinearShape,
+	linearBindings,
+	shapeLabel,
+	tileExpert,
+	tileInputs,
+} from "./linear.ts";
 import { WEIGHT4_TYPE, weight4 } from "./weight-format.ts";
 
 /** A tile and the part of it that is one thread's. All are powers of two; a tile has at least 32 tokens and rows, at most 128. */
@@ -30,7 +37,10 @@ export const tileThreads = (tile: TileOptions): number =>
 export const tileMemory = ({ tokens, rows }: TileOptions): number =>
 	4 * BLOCK * (tokens + rows);
 
-/** bindings: x (`storage` [T up to a multiple of 128][stride(K)]), weight, (scales), (bias), output. Grid: tilesGrid. */
+/**
+ * bindings: x (`storage` [T up to a multiple of 128][stride(K)]), (tileExperts, of an expert stack), weight, (scales), (bias), output. Grid:
+ * tilesGrid; of an expert stack x is the number of tiles at most: see `tileInputs`.
+ */
 export function linearTiles(shape: LinearShape, tile: TileOptions): Kernel {
 	const { storage, format, epilogue } = shape;
 	const threads = tileThreads(tile);
@@ -48,13 +58,14 @@ export function linearTiles(shape: LinearShape, tile: TileOptions): Kernel {
 		label: `linear_tiles_${shapeLabel(shape)}_${tile.tokens}x${tile.rows}_${tile.threadTokens}x${tile.threadRows}`,
 		bindings: linearBindings(
 			shape,
-			[["x", "read", `array<${vec4Type(storage)}>`]],
+			tileInputs(shape, `array<${vec4Type(storage)}>`),
 			{ weight: WEIGHT4_TYPE[format], output: `array<${outputType(shape)}>` },
 		),
-		code: `${weight4(format)}${ACTIVATE}
+		code: `${weight4(format)}${gatedFunction(shape)}
 fn x4(i: u32) -> vec4<f32> { return ${unpack4(storage, "x[i]")}; }
 ${all(({ name, rows }) => `var<workgroup> ${name}Tile: array<vec4<f32>, ${FOURS * rows}>;`)}
 @compute @workgroup_size(${threads}) fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+${tileExpert(shape)}
   let threadRow = thread % ${tile.rows / tile.threadRows}u;
   let threadToken = thread / ${tile.rows / tile.threadRows}u;
 ${eachSum(tile, (name) => `  var ${name} = vec4<f32>();`)}
@@ -117,12 +128,15 @@ function operand(
 	name: Operand["name"],
 	rows: number,
 	threads: number,
-	{ columns }: LinearShape,
+	shape: LinearShape,
 ): Operand {
 	const blocks = (rows / 4) * FOURS;
 	const passes = Math.ceil(blocks / threads);
-	const rowFours = stride(columns) / 4;
-	const origin = `group.${name === "x" ? "x" : "y"} * ${rows}u`;
+	const rowFours = stride(shape.columns) / 4;
+	const origin =
+		name === "x"
+			? `group.x * ${rows}u`
+			: `${expertOffset(shape)}group.y * ${rows}u`;
 	const reg = (pass: number, i: number) => `${name}${pass}_${i}`;
 	const mine = (text: string) =>
 		blocks < threads ? `if (thread < ${blocks}u) {\n${text}\n}` : text;
@@ -192,7 +206,7 @@ function outputType({ epilogue, storage }: LinearShape): string {
 }
 
 function writeOutput(shape: LinearShape, tile: TileOptions): string {
-	const { epilogue, storage, rows, outputStride, bias, split } = shape;
+	const { epilogue, rows, outputStride, bias, split } = shape;
 	const { tokens, threadTokens, threadRows } = tile;
 	const gated = epilogue === "gated";
 	const rowFours = outputStride / (gated ? 2 : 4);
@@ -200,14 +214,14 @@ function writeOutput(shape: LinearShape, tile: TileOptions): string {
 	const overhangs = Math.ceil(rows / tile.rows) * (tile.rows / 4) > limit;
 	const firstToken = split ? `group.z * ${split.rows}u + ` : "";
 	const biasFour = (b: number) =>
-		`vec4<f32>(${range(4).map((i) => `bias[4u * row${b} + ${i}u]`)})`;
+		`vec4<f32>(${range(4).map((i) => `bias[${expertOffset(shape)}4u * row${b} + ${i}u]`)})`;
 	const writes = (b: number) =>
 		each(threadTokens / 4, (a) =>
 			each(4, (i) => {
 				const sum = `sum${a}_${i}_${b}`;
 				const y = bias ? `${sum} + bias${b}` : sum;
 				const token = `(token + ${(4 * a * tokens) / threadTokens + i}u)`;
-				return `    { let y = ${y}; output[${token} * ${rowFours}u + row${b}] ${epilogue === "add" ? "+=" : "="} ${outputValue(epilogue, storage)}; }`;
+				return `    { let y = ${y}; output[${token} * ${rowFours}u + row${b}] ${epilogue === "add" ? "+=" : "="} ${outputValue(shape)}; }`;
 			}),
 		);
 	return `  let token = ${firstToken}group.x * ${tokens}u + 4u * threadToken;
@@ -224,12 +238,10 @@ ${writes(b)}
 }
 
 /** Of four rows' `y`. */
-function outputValue(
-	epilogue: LinearShape["epilogue"],
-	storage: LinearShape["storage"],
-): string {
+function outputValue(shape: LinearShape): string {
+	const { epilogue, storage } = shape;
 	if (epilogue === "store") return pack4(storage, "y");
-	if (epilogue !== "gated") return "y";
+	if (epilogue !== "gated") return finished(shape, "y");
 	const both = "vec2<f32>(gated(y.x, y.y), gated(y.z, y.w))";
 	return storage === "f16" ? `toHalves4(vec4<f32>(${both}, 0.0, 0.0)).x` : both;
 }

@@ -125,13 +125,18 @@ function piece(plan: VectorPlan, u: number, fours: readonly number[]): string {
 
 /** `x0`, `x1` …: the vec4 of x that belong to those of the unit. */
 function loadX(
-	{ unit, rowUnits, xStorage, options }: VectorPlan,
+	{ shape, unit, rowUnits, xStorage, options }: VectorPlan,
 	u: number,
 	t: number,
 	fours: readonly number[],
 ): string {
+	const { experts } = shape;
+	const start = (length: number) =>
+		experts === undefined
+			? `${t * length}u`
+			: `group.y / ${experts.pairsPerRow}u * ${length}u`;
 	const at = (perUnit: number, i: number) =>
-		`${t * rowUnits * perUnit}u + unit${u} * ${perUnit}u + ${i}u`;
+		`${start(rowUnits * perUnit)} + unit${u} * ${perUnit}u + ${i}u`;
 	if (options.normEps !== null)
 		return fours
 			.map(

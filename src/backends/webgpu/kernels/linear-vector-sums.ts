@@ -1,6 +1,8 @@
 /** From the sums of each lane to the output of a matrix-vector kernel, as text. */
 import { stride } from "../layout.ts";
 import { range } from "../wgsl.ts";
+import { finished } from "./epilogue.ts";
+import { expertOffset } from "./linear.ts";
 import { rowsPerWord, type VectorPlan } from "./linear-vector-plan.ts";
 import { laneSums } from "./reduce.ts";
 
@@ -76,17 +78,20 @@ export function writeOutput(plan: VectorPlan): string {
 	const perWord = rowsPerWord(shape);
 	const words = groupRows / perWord;
 	const count = words * options.tokens;
+	const first = `${expertOffset(shape)}firstRow`;
+	const totalOf = (i: number) => `total(${first}, row + ${i}u, token)`;
 	const y = (i: number) =>
 		gated
-			? `gated(total(firstRow, row + ${2 * i}u, token), total(firstRow, row + ${2 * i + 1}u, token))`
-			: `total(firstRow, row + ${i}u, token)`;
+			? `gated(${totalOf(2 * i)}, ${totalOf(2 * i + 1)})`
+			: finished(shape, totalOf(i));
+	const outputRow = shape.experts === undefined ? "token" : "group.y";
 	const halves = storage === "f16" && (gated || epilogue === "store");
 	const value = halves ? `toHalves2(vec2<f32>(${y(0)}, ${y(1)}))` : y(0);
 	const overhangs = Math.ceil(rows / groupRows) * groupRows > stride(rows);
 	const guard = overhangs ? `if (firstRow + row < ${stride(rows)}u) ` : "";
 	const body = `    let token = o / ${words}u;
     let row = o % ${words}u * ${perWord}u;
-    let at = token * ${outputStride / (halves ? 2 : 1)}u + (firstRow + row) / ${perWord}u;
+    let at = ${outputRow} * ${outputStride / (halves ? 2 : 1)}u + (firstRow + row) / ${perWord}u;
     ${guard}{ output[at] ${epilogue === "add" ? "+=" : "="} ${value}; }`;
 	return `  for (var o = thread; o < ${count}u; o += ${options.threads}u) {
 ${body}

@@ -9,8 +9,14 @@ import { assert } from "../../../errors.ts";
 import type { Abilities } from "../device.ts";
 import type { Binding, Kernel } from "../kernel.ts";
 import { each, HALVES, MAX_HALF } from "../wgsl.ts";
-import { ACTIVATE } from "./epilogue.ts";
-import { type LinearShape, linearBindings, shapeLabel } from "./linear.ts";
+import { gatedFunction } from "./epilogue.ts";
+import {
+	expertOffset,
+	expertText,
+	type LinearShape,
+	linearBindings,
+	shapeLabel,
+} from "./linear.ts";
 import {
 	planOf,
 	rowsPerWord,
@@ -27,8 +33,9 @@ import {
 import { subgroupLines } from "./reduce.ts";
 
 /**
- * bindings: x (`storage` [T][stride(K)]), or with a norm residual (f32 [T][stride(K)]) and normWeight (f32 [stride(K)]); weight,
- * (scales), (bias), output. Grid: vectorGrid.
+ * bindings: x (`storage` [T][stride(K)]), or with a norm residual (f32 [T][stride(K)]) and normWeight (f32 [stride(K)]); (routes, of an
+ * expert stack), weight, (scales), (bias), output. Grid: vectorGrid; of an expert stack y is the number of pairs: vec2<u32> routes[p].x is
+ * the expert of the output's row p, made of row p / pairsPerRow of x.
  */
 export function linearVector(
 	shape: LinearShape,
@@ -39,6 +46,7 @@ export function linearVector(
 	const { tokens, rowsPerTeam, threads, normEps } = options;
 	const { teamLanes, lanes, rowUnits, groupRows, unit } = plan;
 	assert(shape.epilogue !== "partial", "matrix-vector does not split K");
+	assert(shape.experts === undefined || tokens === 1, "a pair at a time");
 	assert(
 		groupRows % rowsPerWord(shape) === 0 && 128 % groupRows === 0,
 		`a workgroup of ${groupRows} rows does not fit the output`,
@@ -61,14 +69,15 @@ export function linearVector(
 					? "array<u32>"
 					: "array<f32>",
 		}),
-		code: `${subgroupLines(lanes)}${HALVES}${FUNCTIONS}${ACTIVATE}${unit.functions}
+		code: `${subgroupLines(lanes)}${HALVES}${FUNCTIONS}${gatedFunction(shape)}${unit.functions}
 var<workgroup> sums: array<f32, ${(threads / lanes) * sumsStride(plan)}>;
 ${totalFunction(plan)}
 @compute @workgroup_size(${threads}) fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let teamLane = thread % ${teamLanes}u;
   let lane = thread % ${lanes}u;
+${expertText(shape, "routes[group.y].x")}
   let firstRow = group.x * ${groupRows}u;
-  let teamRow = firstRow + thread / ${teamLanes}u * ${rowsPerTeam}u;
+  let teamRow = ${expertOffset(shape)}firstRow + thread / ${teamLanes}u * ${rowsPerTeam}u;
 ${each(rowsPerTeam, (r) => `  let row${r} = (teamRow + ${r}u) * ${rowUnits}u;`)}
 ${accumulators(plan)}
 ${overColumns(plan)}
@@ -87,12 +96,16 @@ fn toHalves2(x: vec2<f32>) -> u32 {
   return pack2x16float(clamp(x, vec2<f32>(-${MAX_HALF}.0), vec2<f32>(${MAX_HALF}.0)));
 }`;
 
-function inputsOf({ unit, xStorage, options }: VectorPlan): Binding[] {
+function inputsOf({ shape, unit, xStorage, options }: VectorPlan): Binding[] {
+	const routes: Binding[] =
+		shape.experts === undefined ? [] : [["routes", "read", "array<vec2<u32>>"]];
 	if (options.normEps !== null)
 		return [
 			["residual", "read", "array<vec4<f32>>"],
 			["normWeight", "read", "array<vec4<f32>>"],
+			...routes,
 		];
 	const halves = unit.elements === 4 ? "vec2<u32>" : "vec4<u32>";
-	return [["x", "read", `array<${xStorage === "f16" ? halves : "vec4<f32>"}>`]];
+	const type = xStorage === "f16" ? halves : "vec4<f32>";
+	return [["x", "read", `array<${type}>`], ...routes];
 }

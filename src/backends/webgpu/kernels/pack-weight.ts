@@ -6,6 +6,7 @@
 import type { TensorDtype } from "../../backend.ts";
 import type { Kernel } from "../kernel.ts";
 import { BLOCK, type MatrixFormat, stride } from "../layout.ts";
+import type { RowLayout } from "../row-layout.ts";
 import { each, MAX_HALF } from "../wgsl.ts";
 
 /** What rows may come in; blocks only for a matrix of the same format. */
@@ -16,9 +17,7 @@ export interface PackOptions {
 	readonly format: MatrixFormat;
 	/** K of the weight. */
 	readonly columns: number;
-	/** N of the weight. */
-	readonly rows: number;
-	readonly interleaved: boolean;
+	readonly layout: RowLayout;
 }
 
 /** u32 before the raw elements: first row, number of rows, first row of the slice, its rows; the weight's number; three unused. */
@@ -35,11 +34,11 @@ export function packGrid(columns: number, numRows: number): [number, number] {
 
 /** One thread a block of 32. bindings: raw, values, scales, overflow (the last weight with a number no half can hold, from 1) */
 export function packWeight(options: PackOptions): Kernel {
-	const { from, format, columns, rows, interleaved } = options;
+	const { from, format, columns, layout } = options;
 	const blocks = stride(columns) / BLOCK;
 	const isCopied = from === "q8_0" || from === "q4_0";
 	return {
-		label: `pack_weight_${from}_to_${format}_${rows}x${columns}${interleaved ? "_interleaved" : ""}`,
+		label: `pack_weight_${from}_to_${format}_${layoutLabel(layout)}x${columns}`,
 		bindings: [
 			["raw", "read", "array<u32>"],
 			["values", "write", "array<u32>"],
@@ -69,7 +68,7 @@ fn roundAway(x: f32) -> i32 {
   let rawRow = index / ${blocks}u;
   if (rawRow >= raw[1]) { return; }
   let origin = raw[0] + rawRow;
-  let to = ${interleaved ? `select(2u * origin, 2u * (origin - ${rows / 2}u) + 1u, origin >= ${rows / 2}u)` : "origin"};
+${placeText(layout)}
   if (to < raw[2] || to >= raw[2] + raw[3]) { return; }
   let block = (to - raw[2]) * ${blocks}u + index % ${blocks}u;
 ${isCopied ? copy(from) : convert(format, columns, blocks)}
@@ -110,6 +109,19 @@ function convert(
     if (abs(x[i]) > amax) { amax = abs(x[i]); extreme = x[i]; }
   }
 ${WRITE[format]}`;
+}
+
+const layoutLabel = ({ count, rows, pitch, interleaved }: RowLayout) =>
+	`${count === 1 ? "" : `${count}x`}${rows}${pitch === rows ? "" : `of${pitch}`}${interleaved ? "_interleaved" : ""}`;
+
+/** `to`: where row `origin` of the weight goes. See placeOfRow. */
+function placeText({ rows, pitch, interleaved }: RowLayout): string {
+	const half = rows / 2;
+	const placed = interleaved
+		? `select(2u * i, 2u * (i - ${half}u) + 1u, i >= ${half}u)`
+		: "i";
+	return `  let i = origin % ${rows}u;
+  let to = origin / ${rows}u * ${pitch}u + ${placed};`;
 }
 
 const BLOCK_BYTES = { q8_0: 34, q4_0: 18 } as const;

@@ -5,7 +5,7 @@
 import type { Abilities } from "../device.ts";
 import type { Binding, Kernel } from "../kernel.ts";
 import { type Storage, stride } from "../layout.ts";
-import { each, HALVES, pack4OrNan, vec4Type } from "../wgsl.ts";
+import { each, f32, HALVES, pack4OrNan, range, vec4Type } from "../wgsl.ts";
 import type { Split } from "./linear.ts";
 import { subgroupLines, workgroupSum } from "./reduce.ts";
 
@@ -13,6 +13,8 @@ export interface AddPartialsOptions {
 	readonly width: number;
 	readonly split: Split;
 	readonly bias: boolean;
+	/** Of what is added; absent: 1. */
+	readonly scale?: number;
 }
 
 export interface RmsNormOptions {
@@ -26,12 +28,14 @@ export interface RmsNormOptions {
 	readonly split: Split | null;
 	/** Of the split linear. */
 	readonly bias: boolean;
+	/** Of what is added; absent: 1. */
+	readonly scale?: number;
 }
 
 const MAX_THREADS = 256;
 
 /** Threads for a row of `fours` vec4: a power of two, whole subgroups. */
-function threadsFor(fours: number, abilities: Abilities): number {
+export function threadsFor(fours: number, abilities: Abilities): number {
 	const enough = 2 ** Math.ceil(Math.log2(fours));
 	const least = Math.max(32, abilities.subgroupSize);
 	const most = Math.min(MAX_THREADS, abilities.maxInvocations);
@@ -39,7 +43,7 @@ function threadsFor(fours: number, abilities: Abilities): number {
 }
 
 /** Runs `text` for each vec4 `at` of the row that is the thread's. */
-function eachFour(
+export function eachFour(
 	fours: number,
 	threads: number,
 	text: (i: number) => string,
@@ -54,18 +58,28 @@ ${text(i)}
 	});
 }
 
-/** The residual's vec4 `at` of row `token` with its partial sums and bias. */
-function taken(split: Split | null, bias: boolean, fours: number): string {
-	const terms = [`residual[token * ${fours}u + at]`];
-	for (let s = 0; s < (split?.splits ?? 0); s++)
-		terms.push(
-			`partials[(${s * (split?.rows ?? 0)}u + token) * ${fours}u + at]`,
-		);
-	if (bias) terms.push("bias[at]");
-	return terms.join(" + ");
+/** Partial sums and bias of vec4 `at` of row `token`. */
+export function partialSum(split: Split, bias: boolean, fours: number): string {
+	const terms = range(split.splits).map(
+		(s) => `partials[(${s * split.rows}u + token) * ${fours}u + at]`,
+	);
+	return [...terms, ...(bias ? ["bias[at]"] : [])].join(" + ");
 }
 
-function inputs(
+/** The residual's vec4 `at` of row `token` with its partial sums and bias. */
+function taken(
+	split: Split | null,
+	bias: boolean,
+	fours: number,
+	scale = 1,
+): string {
+	const before = `residual[token * ${fours}u + at]`;
+	if (split === null) return before;
+	const sum = partialSum(split, bias, fours);
+	return `${before} + ${scale === 1 ? sum : `${f32(scale)} * (${sum})`}`;
+}
+
+export function inputs(
 	access: "read" | "write",
 	split: Split | null,
 	bias: boolean,
@@ -77,27 +91,31 @@ function inputs(
 	];
 }
 
-const splitLabel = (split: Split | null, bias: boolean): string =>
+export const splitLabel = (
+	split: Split | null,
+	bias: boolean,
+	scale = 1,
+): string =>
 	split === null
 		? ""
-		: `_plus_${split.splits}x${split.rows}${bias ? "+bias" : ""}`;
+		: `_plus_${split.splits}x${split.rows}${bias ? "+bias" : ""}${scale === 1 ? "" : `_times${scale}`}`;
 
-const MAIN = (threads: number) =>
+export const MAIN = (threads: number) =>
 	`@compute @workgroup_size(${threads}) fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32)`;
 
 /**
- * output[r] = x / sqrt(mean(x²) + eps) · weight with x = residual[t] + Σ_s partials[s][t] + bias, t = r or rows[r]. x goes back to
+ * output[r] = x / sqrt(mean(x²) + eps) · weight with x = residual[t] + scale · (Σ_s partials[s][t] + bias), t = r or rows[r]. x goes back to
  * residual[t] where there are partials and no gather.
  * bindings: residual, (partials), (bias), (rows: u32), weight, output: `storage` [r][stride(width)]. Grid: one workgroup a row.
  */
 export function rmsNorm(options: RmsNormOptions, abilities: Abilities): Kernel {
-	const { width, eps, storage, gather, split, bias } = options;
+	const { width, eps, storage, gather, split, bias, scale } = options;
 	const fours = stride(width) / 4;
 	const threads = threadsFor(fours, abilities);
 	const writesBack = split !== null && !gather;
 	const back = writesBack ? `\n    residual[token * ${fours}u + at] = x;` : "";
 	return {
-		label: `rms_norm_${storage}_${width}_${eps}${gather ? "_gather" : ""}${splitLabel(split, bias)}`,
+		label: `rms_norm_${storage}_${width}_${eps}${gather ? "_gather" : ""}${splitLabel(split, bias, scale)}`,
 		bindings: [
 			...inputs(writesBack ? "write" : "read", split, bias),
 			...(gather ? ([["rows", "read", "array<u32>"]] as const) : []),
@@ -112,7 +130,7 @@ ${each(Math.ceil(fours / threads), (i) => `  var x${i} = vec4<f32>();`)}
 ${eachFour(
 	fours,
 	threads,
-	(i) => `    let x = ${taken(split, bias, fours)};
+	(i) => `    let x = ${taken(split, bias, fours, scale)};
     x${i} = x;
     squares = fma(x, x, squares);${back}`,
 )}
@@ -129,23 +147,24 @@ ${eachFour(
 }
 
 /**
- * residual[t] += Σ_s partials[s][t] + bias.  bindings: residual, partials, (bias). Grid: one workgroup a token.
+ * residual[t] += scale · (Σ_s partials[s][t] + bias).  bindings: residual, partials, (bias). Grid: one workgroup a token.
  */
 export function addPartials(
-	{ width, split, bias }: AddPartialsOptions,
+	{ width, split, bias, scale }: AddPartialsOptions,
 	abilities: Abilities,
 ): Kernel {
 	const fours = stride(width) / 4;
 	const threads = threadsFor(fours, abilities);
 	return {
-		label: `add_partials_${width}${splitLabel(split, bias)}`,
+		label: `add_partials_${width}${splitLabel(split, bias, scale)}`,
 		bindings: inputs("write", split, bias),
 		code: `${MAIN(threads)} {
   let token = group.x;
 ${eachFour(
 	fours,
 	threads,
-	() => `    residual[token * ${fours}u + at] = ${taken(split, bias, fours)};`,
+	() =>
+		`    residual[token * ${fours}u + at] = ${taken(split, bias, fours, scale)};`,
 )}
 }`,
 	};

@@ -1,11 +1,13 @@
 /** Cosines and sines of every position, made once on the host, in the precision the reference has. */
 
+import type { Rope } from "../../program.ts";
+
 /**
- * f32 [maxModelLen][inverseFrequencies.length][2]: cosine and sine of position · inverseFrequencies[i]. The angle is rounded to f32,
- * as transformers computes it.
+ * f32 [maxModelLen][inverseFrequencies.length][2]: cosine and sine of position · inverseFrequencies[i], times scale. The angle is
+ * rounded to f32, as transformers computes it.
  */
 export function ropeTable(
-	inverseFrequencies: Float32Array,
+	{ inverseFrequencies, scale }: Rope,
 	maxModelLen: number,
 ): Float32Array<ArrayBuffer> {
 	const half = inverseFrequencies.length;
@@ -14,8 +16,8 @@ export function ropeTable(
 		for (let i = 0; i < half; i++) {
 			const angle = Math.fround(position * inverseFrequencies[i]);
 			const at = (position * half + i) * 2;
-			table[at] = Math.cos(angle);
-			table[at + 1] = Math.sin(angle);
+			table[at] = scale * Math.cos(angle);
+			table[at + 1] = scale * Math.sin(angle);
 		}
 	return table;
 }

@@ -4,10 +4,10 @@
  * an element for every four; those of a head begin at `row`.
  */
 import type { Binding } from "../kernel.ts";
-import { f32 } from "./attention-text.ts";
+import { f32 } from "../wgsl.ts";
 
 export interface RopeOptions {
-	/** Elements of a head that turn, the first ones: 2 · inverseFrequencies.length ≤ headDim. */
+	/** Elements of a head that turn, the first ones: 2 · inverseFrequencies.length ≤ headDim. 0: none, and no table. */
 	readonly ropeDims: number;
 	/** null: no norm, and no binding of that name. */
 	readonly qNormEps: number | null;
@@ -16,15 +16,21 @@ export interface RopeOptions {
 
 const isWide = (ropeDims: number): boolean => ropeDims % 8 === 0;
 
-/** ropeTable, (qNorm), (kNorm) */
+/** (ropeTable), (qNorm), (kNorm) */
 export function ropeBindings(o: RopeOptions): Binding[] {
 	const norm = (name: string, eps: number | null): Binding[] =>
 		eps === null ? [] : [[name, "read", "array<vec4<f32>>"]];
 	return [
-		["ropeTable", "read", `array<vec${isWide(o.ropeDims) ? 4 : 2}<f32>>`],
+		...tableBinding(o.ropeDims),
 		...norm("qNorm", o.qNormEps),
 		...norm("kNorm", o.kNormEps),
 	];
+}
+
+function tableBinding(ropeDims: number): Binding[] {
+	if (ropeDims === 0) return [];
+	const type = isWide(ropeDims) ? "vec4<f32>" : "vec2<f32>";
+	return [["ropeTable", "read", `array<${type}>`]];
 }
 
 /** x times the norm's weight. Reads isQuery, isKey and d, the first of the four elements. */
@@ -44,7 +50,7 @@ export const turnText = (
 ): string => `  var scale = 1.0;
 ${qNormEps === null ? "" : normScale("isQuery", fours, headDim, qNormEps)}
 ${kNormEps === null ? "" : normScale("isKey", fours, headDim, kNormEps)}
-  if ((isQuery || isKey) && d < ${ropeDims}u) { x = turn(x, row, d, ${position}); }
+${ropeDims === 0 ? "" : `  if ((isQuery || isKey) && d < ${ropeDims}u) { x = turn(x, row, d, ${position}); }`}
   x *= scale;`;
 
 const normScale = (
@@ -60,8 +66,10 @@ const normScale = (
   }`;
 
 /** The function `turn` that turnText calls. */
-export const turnFunction = (ropeDims: number): string =>
-	isWide(ropeDims) ? turnFours(ropeDims) : turnOnes(ropeDims);
+export function turnFunction(ropeDims: number): string {
+	if (ropeDims === 0) return "";
+	return isWide(ropeDims) ? turnFours(ropeDims) : turnOnes(ropeDims);
+}
 
 /** Halves of a multiple of four: the pairs of four elements are four elements too. */
 function turnFours(ropeDims: number): string {
