@@ -1,0 +1,29 @@
+/**
+ * Adapters on the GPU: beside weights of every kind they give what they give merged, within what halves of keys and values cost. Small
+ * steps, since each size of step has kernels of its own.
+ */
+import {
+	LORA_CASES,
+	type LoraCase,
+	loraTests,
+} from "../../support/lora-case.ts";
+
+const named = (...names: string[]): LoraCase[] =>
+	LORA_CASES.filter(({ model }) => names.includes(model));
+const small = { maxNumBatchedTokens: 3, maxNumSeqs: 3 };
+
+loraTests("webgpu", {
+	tolerance: 0.02,
+	load: { maxNumBatchedTokens: 20, dtype: "f32" },
+	cases: named("phi3-short"),
+});
+loraTests("webgpu", {
+	tolerance: 0.04,
+	load: { ...small, dtype: "f16" },
+	cases: named("gemma2-caps"),
+});
+loraTests("webgpu", {
+	tolerance: 0.02,
+	load: { ...small, quantization: "q8_0" },
+	cases: named("bias-group8"),
+});
