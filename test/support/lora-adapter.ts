@@ -145,3 +145,20 @@ export async function goldenModel(
 export function withTensors(files: Files, tensors: Tensors): Files {
 	return new Map([...files, ["model.safetensors", writeSafetensors(tensors)]]);
 }
+
+/** Changes matrices row by row; vectors stay as they are. */
+export function eachRow(change: (row: Float32Array) => Float32Array) {
+	return (tensors: Tensors): Tensors => {
+		const changed = Object.entries(tensors).map(([name, tensor]) => {
+			const [rows, columns] = tensor.shape;
+			if (columns === undefined) return [name, tensor] as const;
+			const data = new Float32Array(tensor.data.length);
+			for (let r = 0; r < rows; r++) {
+				const row = tensor.data.subarray(r * columns, (r + 1) * columns);
+				data.set(change(row), r * columns);
+			}
+			return [name, { ...tensor, data }] as const;
+		});
+		return Object.fromEntries(changed);
+	};
+}

@@ -2,15 +2,17 @@
  * Adapters on the GPU: beside weights of every kind they give what they give merged, within what halves of keys and values cost. Small
  * steps, since each size of step has kernels of its own.
  */
+import { eachRow } from "../../support/lora-adapter.ts";
 import {
 	LORA_CASES,
 	type LoraCase,
 	loraTests,
 } from "../../support/lora-case.ts";
+import { quantizeRow } from "../cpu/plain-quantization.ts";
 
 const named = (...names: string[]): LoraCase[] =>
 	LORA_CASES.filter(({ model }) => names.includes(model));
-const small = { maxNumBatchedTokens: 3, maxNumSeqs: 3 };
+const small = { maxNumBatchedTokens: 8 };
 
 loraTests("webgpu", {
 	tolerance: 0.02,
@@ -25,5 +27,6 @@ loraTests("webgpu", {
 loraTests("webgpu", {
 	tolerance: 0.02,
 	load: { ...small, quantization: "q8_0" },
+	asUsed: eachRow((row) => quantizeRow(row, "q8_0").values),
 	cases: named("bias-group8"),
 });
