@@ -12,7 +12,7 @@ import { quantizeRow } from "../cpu/plain-quantization.ts";
 
 const named = (...names: string[]): LoraCase[] =>
 	LORA_CASES.filter(({ model }) => names.includes(model));
-const small = { maxNumBatchedTokens: 8 };
+const small = { maxNumBatchedTokens: 2, maxNumSeqs: 2 };
 
 loraTests("webgpu", {
 	tolerance: 0.02,
