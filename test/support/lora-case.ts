@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RequestOutput } from "../../src/engine/output.ts";
 import { type GenerateOptions, LLM, type LoadOptions } from "../../src/llm.ts";
+import type { LoraRequest } from "../../src/lora.ts";
 import type { GoldenSet } from "./golden.ts";
 import {
 	type AdapterOptions,
@@ -97,6 +98,53 @@ export function loraTests(
 			);
 		});
 	}
+}
+
+/** Registers a test: three adapters and none in one batch, as many at once as there are slots, are each as if merged. */
+export function loraMixTest(
+	device: NonNullable<LoadOptions["device"]>,
+	maxLoras: number,
+	{ tolerance, load = {} }: Pick<LoraBounds, "tolerance" | "load">,
+): void {
+	const { set, model, adapter } = LORA_CASES[2];
+	test(`${device}, ${model}: three adapters and none in one batch, ${maxLoras} at once`, async (t) => {
+		const { files, tensors } = await goldenModel(set, model);
+		const wanted = await answers(files, tensors);
+		const requests: (LoraRequest | null)[] = wanted.map(() => null);
+		for (const [i, modules] of [
+			FUSED,
+			FUSED.slice(0, 2),
+			["o_proj"],
+		].entries()) {
+			const rank = 3 + 4 * i;
+			const options = { ...adapter, modules, rank, seed: 20 + i };
+			const made = makeAdapter(tensors, options);
+			const scale = adapter.alpha / rank;
+			const weights = merged(tensors, made.tensors, () => scale);
+			const more = await answers(files, weights);
+			wanted.push(...more);
+			const request = { name: `${i}`, path: asAdapter(made.files) };
+			requests.push(...more.map(() => request));
+		}
+		await using llm = await LLM.load(asModel(withTensors(files, tensors)), {
+			device,
+			...OPTIONS,
+			maxNumSeqs: 12,
+			...load,
+			enableLora: true,
+			maxLoras,
+			maxCpuLoras: 3,
+		});
+		// Adapters and prompts of every kind lie side by side.
+		const order = wanted.map((_, i) => (5 * i) % wanted.length);
+		const loraRequest = order.map((i) => requests[i]);
+		for (let round = 0; round < 2; round++) {
+			const mixed = order.map((i) => wanted[i]);
+			const off = await worst(llm, mixed, { loraRequest });
+			t.diagnostic(`largest difference: ${off.toExponential(1)}`);
+			assert.ok(off <= tolerance, `${off} is more than ${tolerance}`);
+		}
+	});
 }
 
 const PROMPTS = [1, 9, 22].map((length, i) => {

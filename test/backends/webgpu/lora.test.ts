@@ -6,6 +6,7 @@ import { eachRow } from "../../support/lora-adapter.ts";
 import {
 	LORA_CASES,
 	type LoraCase,
+	loraMixTest,
 	loraTests,
 } from "../../support/lora-case.ts";
 import { quantizeRow } from "../cpu/plain-quantization.ts";
@@ -14,10 +15,9 @@ const named = (...names: string[]): LoraCase[] =>
 	LORA_CASES.filter(({ model }) => names.includes(model));
 const small = { maxNumBatchedTokens: 2, maxNumSeqs: 2 };
 
-loraTests("webgpu", {
+loraMixTest("webgpu", 2, {
 	tolerance: 0.02,
 	load: { maxNumBatchedTokens: 20, dtype: "f32" },
-	cases: named("phi3-short"),
 });
 loraTests("webgpu", {
 	tolerance: 0.04,
