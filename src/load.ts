@@ -1,5 +1,10 @@
 /** Finds a model's files, reads what they say, and puts it on a device. The only file that knows every backend and weight format. */
-import type { Backend, Executable, WeightSource } from "./backends/backend.ts";
+import type {
+	Backend,
+	Executable,
+	MemoryNeed,
+	WeightSource,
+} from "./backends/backend.ts";
 import type { KernelBench } from "./backends/kernel-bench.ts";
 import {
 	type AdapterTarget,
@@ -9,7 +14,7 @@ import {
 	weightsOf,
 } from "./backends/program.ts";
 import { checkWeights } from "./backends/read-weight.ts";
-import type { EngineConfig } from "./config.ts";
+import { type EngineConfig, resolveEngineConfig } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
 import { findModel, readJson } from "./find-model.ts";
 import { adaptable } from "./models/adaptable.ts";
@@ -269,6 +274,18 @@ export async function openKernelBench(
 		default:
 			return device satisfies never;
 	}
+}
+
+/** What the cpu device would take for a model, all other options left as they are. Reads and loads nothing. */
+export async function measureOnCpu(
+	program: Program,
+	model: ModelConfig,
+	platform: Platform,
+	options: Pick<EngineConfig, "quantization" | "dtype">,
+): Promise<MemoryNeed> {
+	const { measureCpu } = await import("./backends/cpu/fit.ts");
+	const limits = limitsOf(resolveEngineConfig({}), model, "cpu");
+	return measureCpu(program, limits, platform.hardwareConcurrency, options);
 }
 
 /** The reference backend computes in f32 and nothing else; asking it for more is a mistake worth naming. */

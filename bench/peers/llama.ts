@@ -8,70 +8,37 @@ import {
 	type EngineStart,
 	serveEngine,
 } from "./engine-process.ts";
+import {
+	greedySampler,
+	type NativeContext,
+	openLlama,
+	type Sampler,
+} from "./llama-binding.ts";
 import { type Shape, speedsOf } from "./measures.ts";
-
-/** The part of node-llama-cpp 3.22 used here; the package is not installed where the project is checked. */
-interface Binding {
-	readonly AddonSampler: new (model: unknown) => Sampler;
-	systemInfo(): string;
-}
-interface Sampler {
-	applyConfig(config: { readonly temperature: number }): void;
-}
-interface NativeContext {
-	initBatch(numTokens: number): void;
-	/** @returns where the logits asked for stand in the batch */
-	addToBatch(
-		sequence: number,
-		firstPosition: number,
-		tokens: Uint32Array,
-		logitsOf: Uint32Array,
-	): Uint32Array;
-	decodeBatch(): Promise<void>;
-	sampleToken(at: number, sampler: Sampler): Promise<number>;
-	disposeSequence(sequence: number): void;
-	getThreads(): number;
-}
 
 /** llama.cpp's own default for one pass. */
 const BATCH_TOKENS = 512;
 
 await serveEngine(async ({ model, threads }: EngineStart): Promise<Engine> => {
-	// Not a literal, so that the type checker does not look for the package.
-	const name: string = "node-llama-cpp";
-	const { getLlama } = await import(name);
-	const llama = await getLlama({
-		gpu: false,
-		build: "never",
-		skipDownload: true,
-		progressLogs: false,
-		logLevel: "error",
-		maxThreads: threads,
-	});
-	const loaded = await llama.loadModel({ modelPath: model, gpuLayers: 0 });
-	const binding: Binding = llama._bindings;
+	const llama = await openLlama(model, threads);
 	const random = createRandom(0);
 	return {
-		about: binding.systemInfo().trim(),
+		about: llama.binding.systemInfo().trim(),
 		async run(shape) {
 			const prompts = Array.from({ length: shape.batchSize }, () =>
 				randomPrompt(shape.inputLen, Number.POSITIVE_INFINITY, random),
 			);
-			const context = await loaded.createContext({
+			const context = await llama.model.createContext({
 				threads,
 				sequences: shape.batchSize,
 				contextSize: shape.inputLen + shape.outputLen,
 				batchSize: BATCH_TOKENS,
 				ignoreMemorySafetyChecks: true,
 			});
-			const native: NativeContext = context._ctx;
+			const native = context._ctx;
 			if (native.getThreads() !== threads)
 				throw new Error(`llama.cpp took ${native.getThreads()} threads`);
-			const samplers = prompts.map(() => {
-				const sampler = new binding.AddonSampler(loaded._model);
-				sampler.applyConfig({ temperature: 0 });
-				return sampler;
-			});
+			const samplers = prompts.map(() => greedySampler(llama));
 			const decode = (pieces: readonly Piece[]) =>
 				onePass(native, samplers, pieces);
 			try {
@@ -84,10 +51,7 @@ await serveEngine(async ({ model, threads }: EngineStart): Promise<Engine> => {
 				await context.dispose();
 			}
 		},
-		async close() {
-			await loaded.dispose();
-			await llama.dispose();
-		},
+		close: () => llama.close(),
 	};
 });
 

@@ -193,7 +193,7 @@ const cell = (value: number | undefined) => value?.toFixed(1) ?? "–";
 const times = (value: number | undefined) =>
 	value === undefined ? "–" : `× ${value.toFixed(2)}`;
 
-function tableOf(
+export function tableOf(
 	head: readonly string[],
 	rows: readonly (readonly string[])[],
 ): string {
@@ -209,7 +209,7 @@ function tableOf(
 }
 
 /** Of this place, as bench/results names its files. */
-function today(): string {
+export function today(): string {
 	const now = new Date();
 	const two = (value: number) => String(value).padStart(2, "0");
 	return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;

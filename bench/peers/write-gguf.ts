@@ -81,15 +81,15 @@ function metadataOf(
 		["qwen3.attention.value_length", u32(config.headDim)],
 		["qwen3.attention.layer_norm_rms_epsilon", { f32: config.rmsNormEps }],
 		["qwen3.rope.freq_base", { f32: config.rope.theta }],
-		...vocabularyOf(config),
+		...madeUpVocabulary(config),
 	]);
 }
 
-/** As many tokens as the model has, made up but for the 256 bytes: nothing here is ever turned into text. */
-function vocabularyOf(config: ModelConfig): [string, GgufValue][] {
-	const bytes = byteTokens();
-	// Behind the bytes what the one merge makes: a merge may only name tokens.
-	const first = [...bytes, `${bytes[0]}${bytes[1]}`];
+/** As many tokens as the model has, made up but for the bytes: nothing here is ever turned into text. */
+export function madeUpVocabulary(config: ModelConfig): [string, GgufValue][] {
+	const [a, b, ...others] = byteTokens();
+	// A merge may only name tokens, of which there may be few: what it makes stands behind its parts.
+	const first = [a, b, `${a}${b}`, ...others];
 	const tokens = Array.from(
 		{ length: config.vocabSize },
 		(_, id) => first[id] ?? `token${id}`,
@@ -102,7 +102,7 @@ function vocabularyOf(config: ModelConfig): [string, GgufValue][] {
 		["tokenizer.ggml.pre", { string: "qwen2" }],
 		["tokenizer.ggml.tokens", { strings: tokens }],
 		["tokenizer.ggml.token_type", { i32s: types }],
-		["tokenizer.ggml.merges", { strings: [`${bytes[0]} ${bytes[1]}`] }],
+		["tokenizer.ggml.merges", { strings: [`${a} ${b}`] }],
 		["tokenizer.ggml.eos_token_id", { u32: eos }],
 		["tokenizer.ggml.add_bos_token", { bool: false }],
 	];

@@ -93,6 +93,18 @@ export interface AdapterWeights {
 	readonly targets: ReadonlyMap<string, LowRank>;
 }
 
+/** What a program would take of a device's memory. */
+export interface MemoryNeed {
+	readonly weightBytes: number;
+	/** Activations, steps and scratch. */
+	readonly stepBytes: number;
+	/** Keys and values of a block of tokens in all layers. */
+	readonly bytesPerBlock: number;
+	readonly blockSize: number;
+	/** What the device can hold at most, however much the machine has. */
+	readonly deviceBytes: number;
+}
+
 export interface Executable {
 	/** KV blocks the cache holds; block ids are 0..numBlocks-1. */
 	readonly numBlocks: number;

@@ -2,7 +2,8 @@
 import type { Command } from "commander";
 import { findModel } from "../find-model.ts";
 import { remoteFiles } from "../hub/files.ts";
-import { type Fit, type Inspection, inspectModel } from "../inspect.ts";
+import type { Fit } from "../inspect/fits.ts";
+import { type Inspection, inspectModel } from "../inspect/inspect.ts";
 import { loadPlatform } from "../platform/detect.ts";
 import { grouped, plural, short, size } from "./format.ts";
 import { chosenModel } from "./model.ts";
@@ -11,6 +12,7 @@ import { printable, withInterrupt } from "./terminal.ts";
 const EXAMPLES = `
 Examples:
   nano-vllm inspect Qwen/Qwen3-0.6B
+  nano-vllm inspect Qwen/Qwen3-0.6B-GGUF:Q8_0
   nano-vllm inspect ./my-model --json
 `;
 
@@ -54,7 +56,8 @@ async function inspect(
 
 function report(inspection: Inspection): string {
 	const { architecture, tensors, weightBytes, kvBytesPerToken } = inspection;
-	const { numParameters, numLayers, maxModelLen, memory, gpu } = inspection;
+	const { numParameters, numLayers, maxModelLen, experts } = inspection;
+	const { memory, gpu } = inspection;
 	const rows: [string, string | number | null][] = [
 		[
 			"architecture",
@@ -64,6 +67,14 @@ function report(inspection: Inspection): string {
 				numLayers && plural(numLayers, "layer"),
 				maxModelLen && `${grouped(maxModelLen)} tokens of context`,
 			),
+		],
+		[
+			"experts",
+			experts &&
+				listed(
+					`${grouped(experts.numExperts)}, ${grouped(experts.expertsPerToken)} a token`,
+					`${short(experts.numActiveParameters)} parameters a token`,
+				),
 		],
 		["supported", inspection.unsupported ?? "yes"],
 		["checkpoint", tensors && checkpoint(tensors)],
@@ -115,6 +126,7 @@ function checkpoint(tensors: NonNullable<Inspection["tensors"]>): string {
 }
 
 function verdict({ fits, kvTokens, reason }: Fit): string {
+	if (fits === null) return `not known: ${reason}`;
 	if (!fits) return `does not fit: ${reason}`;
 	const room =
 		kvTokens === null ? null : `room for ${grouped(kvTokens)} tokens of KV`;

@@ -30,12 +30,14 @@ function ropeScaling(source: RopeSource): Record<string, unknown> | null {
 	const short = facts.ropeVectors.get("rope_factors_short.weight");
 	const original = number("rope.scaling.original_context_length");
 	if (long && short)
-		return {
+		return dropUndefined({
 			rope_type: "longrope",
 			long_factor: long,
 			short_factor: short,
 			original_max_position_embeddings: original,
-		};
+			// The converter's own result; lengths alone would give another where the checkpoint names a factor.
+			attention_factor: number("rope.scaling.attn_factor"),
+		});
 	const factors = facts.ropeVectors.get("rope_freqs.weight");
 	if (factors) return llama3Scaling(source, factors);
 	const type = metadata.string(`${architecture}.rope.scaling.type`) ?? "none";

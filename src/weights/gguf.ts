@@ -27,6 +27,8 @@ export interface GgufModel {
 	/** @throws invalid_tokenizer */
 	tokenizer(): GgufTokenizer;
 	readonly weights: WeightSource;
+	/** The tensors of all parts as their headers have them. */
+	readonly stored: readonly GgufTensor[];
 	/** Closes `weights` too; a second time does nothing. */
 	close(): Promise<void>;
 }
@@ -118,6 +120,7 @@ async function assemble(
 		config,
 		tokenizer: () => ggufTokenizer(metadata),
 		weights,
+		stored: [...byName.values()],
 		close: () => weights.close(),
 	};
 }

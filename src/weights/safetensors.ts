@@ -81,21 +81,6 @@ export async function openSafetensors(
 	}
 }
 
-/** Every tensor of every file, also those of dtypes we do not run. @throws model_not_found, invalid_weights */
-export async function readHeaders(files: ModelFiles): Promise<HeaderEntry[]> {
-	const entries: HeaderEntry[] = [];
-	for (const name of (await findLayout(files)).names) {
-		const file = await files.open(name);
-		if (file === null) throw missingShard(files, name);
-		try {
-			entries.push(...(await readHeader(file)));
-		} finally {
-			await file.close();
-		}
-	}
-	return entries;
-}
-
 async function findLayout(files: ModelFiles): Promise<Layout> {
 	const present = await files.list();
 	if (present.includes(singleName))

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Inspection } from "../../src/inspect.ts";
+import type { Inspection } from "../../src/inspect/inspect.ts";
 import { COMMIT, randomBytes } from "../support/hub-case.ts";
 import { etagOf, startHub } from "../support/hub-server.ts";
 import { writeSafetensors } from "../support/safetensors-writer.ts";

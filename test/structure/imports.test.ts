@@ -38,6 +38,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"errors",
 		"backends",
 		"find-model",
+		"load",
 		"models",
 		"platform",
 		"weights",

@@ -40,6 +40,8 @@ export interface FeatureBounds extends BackendBounds {
 	readonly exact?: true;
 	/** Leaves out weights stored as columns: `asUsed` quantizes rows. */
 	readonly byRows?: true;
+	/** Only these, by name, to save time. */
+	readonly only?: readonly string[];
 }
 
 /** The same for the features no Qwen3 has. */
@@ -53,6 +55,7 @@ export function runFeatureCases(
 			const index = MODELS.length + i;
 			const ahead = bound === bounds[0] && index % 3 === 0;
 			if (bound.models === (i % 2 === 0 ? "even" : "odd")) continue;
+			if (bound.only && !bound.only.includes(feature.name)) continue;
 			if (!bound.exact && !routesExactly(feature)) continue;
 			if (!bound.byRows || !storesColumns(feature))
 				testCase(name, createBackend, index, bound, ahead);

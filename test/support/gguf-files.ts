@@ -1,4 +1,7 @@
 /** GGUF files for tests, in memory: from tensors of any type, and from whole checkpoints under ggml's names. */
+import { mkdtemp, rm, stat, truncate } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
 	GGML_TYPES,
 	type GgmlType,
@@ -6,8 +9,13 @@ import {
 	type GgufTensor,
 	type GgufValue,
 	ggufBytes,
+	tensorBytes,
+	writeGgufFile,
 } from "../../bench/peers/gguf-writer.ts";
 import type { TensorDtype, WeightSource } from "../../src/backends/backend.ts";
+import { checkpointTensors as shapesOf } from "../../src/backends/program.ts";
+import { buildProgram } from "../../src/models/architectures.ts";
+import { parseModelConfig } from "../../src/models/config.ts";
 import { toFloat32 } from "../../src/weights/convert.ts";
 import type { RandomSource } from "./random.ts";
 
@@ -131,4 +139,24 @@ export function qwen3Metadata(config: Json): Metadata {
 function ropeTheta(config: Json): number {
 	const parameters = config.rope_parameters as Json | undefined;
 	return (config.rope_theta ?? parameters?.rope_theta ?? 10_000) as number;
+}
+
+/** A Qwen3 of any size on disk whose matrices are a hole in the file: to be refused before they are read. */
+export async function emptyGguf(config: Json, type: GgmlType) {
+	const folder = await mkdtemp(join(tmpdir(), "gguf-"));
+	const path = join(folder, "empty.gguf");
+	const program = buildProgram(parseModelConfig(config));
+	const tensors = shapesOf(program).map(({ name, shape }): GgufTensor => {
+		const own = shape.length === 1 ? "f32" : type;
+		return { name: ggmlName(name), type: own, shape, data: () => [] };
+	});
+	const metadata = new Map(Object.entries(qwen3Metadata(config)));
+	await writeGgufFile(path, metadata, tensors);
+	const { size } = await stat(path);
+	const numBytes = tensors.reduce((sum, it) => sum + tensorBytes(it) + 32, 0);
+	await truncate(path, size + numBytes);
+	return {
+		path,
+		[Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
+	};
 }

@@ -17,6 +17,8 @@ export const GOLDEN_FOLDER = goldenFolder("qwen3");
 export interface GoldenOptions {
 	/** Which checkpoints; absent: qwen3's. */
 	readonly set?: GoldenSet;
+	/** Only these checkpoints, to save time. */
+	readonly only?: readonly string[];
 	/** Largest difference of a logprob. The order of tokens must be met exactly whatever this is. */
 	readonly tolerance: number;
 	readonly load?: LoadOptions;
@@ -92,10 +94,11 @@ export function goldenTests(
 /** Registers a test per checkpoint: prompt and golden output together are scored. See `worstScore`. */
 export function goldenScores(
 	device: NonNullable<LoadOptions["device"]>,
-	{ tolerance, set, load = {} }: GoldenOptions,
+	{ tolerance, set, only, load = {} }: GoldenOptions,
 ): void {
 	for (const checkpoint of goldenCheckpoints(set)) {
 		const { name, folder, cases, maxModelLen } = checkpoint;
+		if (only !== undefined && !only.includes(name)) continue;
 		const options = Object.entries(load).map(
 			([key, value]) => `${key} ${value}`,
 		);

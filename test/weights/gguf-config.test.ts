@@ -314,6 +314,7 @@ test("Phi-3, SmolLM3, OLMo 2 and 3, Granite", () => {
 				"rope.dimension_count": 48,
 				"attention.sliding_window": 0,
 				"rope.scaling.original_context_length": 4096,
+				"rope.scaling.attn_factor": 1.25,
 			},
 			ropeVectors: {
 				"rope_factors_long.weight": factors,
@@ -329,6 +330,7 @@ test("Phi-3, SmolLM3, OLMo 2 and 3, Granite", () => {
 				long_factor: factors,
 				short_factor: factors.slice().reverse(),
 				original_max_position_embeddings: 4096,
+				attention_factor: 1.25,
 			},
 		},
 	);

@@ -24,11 +24,26 @@ import {
 	writeTensors,
 } from "../support/quantized-layers.ts";
 
-const folder = `${GOLDEN_FOLDER}/bf16-head64`;
-const config = JSON.parse(readFileSync(`${folder}/config.json`, "utf8"));
-const { cases } = JSON.parse(readFileSync(`${folder}/golden.json`, "utf8")) as {
-	cases: GoldenCase[];
-};
+interface Golden {
+	readonly folder: string;
+	readonly config: object;
+	readonly cases: readonly GoldenCase[];
+}
+
+function golden(folder: string): Golden {
+	const read = (name: string) =>
+		JSON.parse(readFileSync(`${folder}/${name}`, "utf8"));
+	return {
+		folder,
+		config: read("config.json"),
+		cases: read("golden.json").cases,
+	};
+}
+
+const dense = golden(`${GOLDEN_FOLDER}/bf16-head64`);
+const { config } = dense;
+/** Five experts in one layer, none in the other. */
+const mixture = golden(`${GOLDEN_FOLDER}/../families/qwen3-moe-normalized`);
 
 interface Matrix {
 	readonly rows: number;
@@ -156,7 +171,7 @@ const formats: Format[] = [
 ];
 
 /** The checkpoint's tensors; linear layers as `format` stores them, and plain with the same values. */
-async function checkpoints(format: Format) {
+async function checkpoints(format: Format, { folder }: Golden = dense) {
 	const file = readFileSync(`${folder}/model.safetensors`);
 	const source = await openSafetensors(
 		fileMap("golden", new Map([["model.safetensors", file]])),
@@ -187,6 +202,7 @@ async function answers(
 	tensors: Tensors,
 	json: object,
 	options: LoadOptions = { device: "reference" },
+	{ cases }: Golden = dense,
 ) {
 	const encode = (text: string) => new TextEncoder().encode(text);
 	const files = fileMap(
@@ -225,6 +241,36 @@ for (const format of formats)
 			await answers(plain, config),
 		);
 	});
+
+for (const format of formats)
+	if (/^(int-quantized|fp8)$/.test(format.name))
+		test(`${format.name}: a mixture of experts`, async () => {
+			const { quantized, plain, numLayers } = await checkpoints(
+				format,
+				mixture,
+			);
+			assert.ok(numLayers >= 2 * 4 + 3 + 5 * 3, `${numLayers} layers`);
+			for (const device of ["reference", "cpu"] as const) {
+				const json = {
+					...mixture.config,
+					quantization_config: format.quantization,
+				};
+				assert.deepEqual(
+					await answers(
+						quantized,
+						json,
+						{ device, threads: device === "cpu" ? 1 : null },
+						mixture,
+					),
+					await answers(
+						plain,
+						mixture.config,
+						{ device, threads: device === "cpu" ? 1 : null },
+						mixture,
+					),
+				);
+			}
+		});
 
 test("on the cpu device: f16 as it is, and quantized anew", async () => {
 	const [{ quantization }] = formats;

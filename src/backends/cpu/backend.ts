@@ -4,7 +4,6 @@
  */
 import { NanoVllmError } from "../../errors.ts";
 import type { Platform } from "../../platform/platform.ts";
-import { isBlockDtype } from "../../weights/ggml-blocks.ts";
 import type {
 	Backend,
 	Executable,
@@ -12,14 +11,12 @@ import type {
 	RowFailure,
 	StepInput,
 	StepOutput,
-	StoredDtype,
 	TensorDtype,
-	WeightSource,
 } from "../backend.ts";
-import type { Op, Weight } from "../program.ts";
 import { writeAdapterSlot } from "./adapter-tasks.ts";
 import { calibrate } from "./calibrate.ts";
-import { isWeightFormat, type WeightFormat } from "./format.ts";
+import { formatsOf, mendOf } from "./fit.ts";
+import type { WeightFormat } from "./format.ts";
 import { instantiate, loadKernels } from "./kernels.ts";
 import {
 	type Layout,
@@ -59,11 +56,15 @@ export function createCpuBackend(options: CpuOptions): Backend {
 				? (options.threads ?? options.platform.hardwareConcurrency)
 				: 1;
 			const { limits, kvCacheDtype } = compileOptions;
-			const layout = layOut(program, {
+			const layoutOptions = {
 				limits,
 				numThreads,
 				cacheType: kvCacheDtype === "auto" ? "f16" : kvCacheDtype,
-				formatOf: (weight, op) => formatOf(weight, op, source, options),
+				formatOf: formatsOf(source, options),
+			};
+			const layout = layOut(program, {
+				...layoutOptions,
+				mend: () => mendOf(program, source, options, layoutOptions),
 			});
 			const memory = allocateMemory(layout.memoryBytes, shared);
 			const formats = new Set(layout.matrices.map((matrix) => matrix.format));
@@ -119,36 +120,6 @@ async function trustedKernels(
 		"device_unavailable",
 		'the cpu kernels give wrong results on this engine. Update Node or the browser, or use device "reference".',
 	);
-}
-
-/** Quantized embeddings and output head keep 8 bits under q4_0: every token passes through them. */
-function formatOf(
-	weight: Weight,
-	op: Op,
-	source: WeightSource,
-	{ quantization, dtype }: CpuOptions,
-): WeightFormat {
-	if (quantization === "q4_0" && (op.op === "embed" || op.op === "logits"))
-		return "q8_0";
-	if (quantization !== null) return quantization;
-	if (dtype !== "auto") return dtype;
-	return formatOfStored(
-		weight.parts.map(
-			({ tensor }) => source.tensors.get(tensor)?.dtype ?? "bf16",
-		),
-	);
-}
-
-/**
- * As the checkpoint has it where all parts are of one type we have kernels for. Parts of several plain types: f32, which holds them all.
- * Other block types: f16, whose rounding of at most 2^−11 of a weight is far below what the blocks have rounded already.
- */
-function formatOfStored([first, ...others]: StoredDtype[]): WeightFormat {
-	const types = [first, ...others];
-	if (others.every((other) => other === first) && isWeightFormat(first))
-		return first;
-	const isHalf = (type: StoredDtype) => type === "f16" || isBlockDtype(type);
-	return types.every(isHalf) ? "f16" : "f32";
 }
 
 function canShareMemory(): boolean {

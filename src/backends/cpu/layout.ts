@@ -1,6 +1,6 @@
 /** Lays a program out in one memory: weights, activations, tasks, steps, and the cache in what is left. Knows no threads and no weights' values. */
 import { NanoVllmError } from "../../errors.ts";
-import type { Limits, TensorDtype } from "../backend.ts";
+import type { Limits, MemoryNeed, TensorDtype } from "../backend.ts";
 import type { Op, Program, Weight } from "../program.ts";
 import { createArena } from "./arena.ts";
 import { expertGroupsOf } from "./expert-tasks.ts";
@@ -50,6 +50,8 @@ export interface LayoutOptions {
 	readonly numThreads: number;
 	/** Not asked of a mixture's router, which stays in f32. */
 	readonly formatOf: (weight: Weight, op: Op) => WeightFormat;
+	/** What would make the weights fit, where they do not: the end of the error. */
+	readonly mend?: () => string;
 }
 
 export const WASM_MEMORY_BYTES = 2 ** 32;
@@ -60,8 +62,39 @@ const FIRST_ADDRESS = 2 ** 16;
 const DEFAULT_KV_CACHE_BYTES = 2 ** 30;
 export const STAGING_BYTES = 8 * 2 ** 20;
 
+/** Sizes alone: asks for no memory, and a program larger than any has one too. */
+export const memoryNeed = (
+	program: Program,
+	options: LayoutOptions,
+): MemoryNeed => layOutSteps(program, options).need;
+
+/** What a WebAssembly memory has room for beside them. */
+export const cacheRoom = (need: MemoryNeed): number =>
+	need.deviceBytes - need.weightBytes - need.stepBytes;
+
 /** @throws out_of_memory where weights and one block of cache do not fit wasm32 */
 export function layOut(program: Program, options: LayoutOptions): Layout {
+	const { arena, places, need, blockBytes, cacheTasks, ...laidOut } =
+		layOutSteps(program, options);
+	const numBlocks = blocksThatFit(options, need);
+	const layerStart = program.kvLayers.map((_, layer) =>
+		arena.take(numBlocks * blockBytes[layer]),
+	);
+	for (const { task, layer } of cacheTasks) task.cache = layerStart[layer];
+	return {
+		...laidOut,
+		matrices: [...places.matrices.values()],
+		vectors: places.vectors,
+		ropeTables: [...places.ropes.values()],
+		numBlocks,
+		weightBytes: need.weightBytes,
+		kvCacheBytes: numBlocks * need.bytesPerBlock,
+		memoryBytes: arena.end,
+	};
+}
+
+/** Everything but the cache. */
+function layOutSteps(program: Program, options: LayoutOptions) {
 	const { limits, numThreads, cacheType } = options;
 	const arena = createArena(FIRST_ADDRESS);
 	const control = arena.take(CONTROL_BYTES);
@@ -94,18 +127,20 @@ export function layOut(program: Program, options: LayoutOptions): Layout {
 	const staging = arena.take(STAGING_BYTES + stagingRowOf(matrices));
 
 	const bytesPerBlock = blockBytes.reduce((sum, bytes) => sum + bytes, 0);
-	const numBlocks = blocksThatFit(
-		limits,
-		bytesPerBlock,
-		arena.end,
-		weightBytes,
-	);
-	const layerStart = program.kvLayers.map((_, layer) =>
-		arena.take(numBlocks * blockBytes[layer]),
-	);
-	for (const { task, layer } of cacheTasks) task.cache = layerStart[layer];
-
 	return {
+		arena,
+		places,
+		need: {
+			weightBytes,
+			stepBytes: arena.end - weightBytes,
+			bytesPerBlock,
+			blockSize: limits.blockSize,
+			deviceBytes: WASM_MEMORY_BYTES - PAGE_BYTES,
+		},
+		blockBytes,
+		cacheTasks,
+		steps,
+		staging,
 		plan: {
 			tasks,
 			cacheType: FORMATS[cacheType].id,
@@ -119,17 +154,11 @@ export function layOut(program: Program, options: LayoutOptions): Layout {
 			samplerScratch,
 			samplerScratchBytes,
 		},
-		matrices,
-		vectors: places.vectors,
-		ropeTables: [...places.ropes.values()],
-		steps,
-		staging,
-		numBlocks,
-		weightBytes,
-		kvCacheBytes: numBlocks * bytesPerBlock,
-		memoryBytes: arena.end,
 	};
 }
+
+export const mib = (bytes: number): string =>
+	`${Math.ceil(bytes / 2 ** 20)} MiB`;
 
 /** Every weight and norm the op names. */
 function placeWeights(op: Op, places: Places): void {
@@ -159,17 +188,15 @@ function groupsBytes(
 }
 
 function blocksThatFit(
-	limits: Limits,
-	bytesPerBlock: number,
-	taken: number,
-	weightBytes: number,
+	{ limits, mend }: LayoutOptions,
+	need: MemoryNeed,
 ): number {
-	const room = WASM_MEMORY_BYTES - PAGE_BYTES - taken;
-	const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+	const { weightBytes, stepBytes, bytesPerBlock } = need;
+	const room = cacheRoom(need);
 	if (room < bytesPerBlock)
 		throw new NanoVllmError(
 			"out_of_memory",
-			`the weights take ${mib(weightBytes)} and the step's buffers ${mib(taken - weightBytes)}: they do not fit the 4096 MiB of a WebAssembly memory. Load with quantization "q8_0" or "q4_0", or a smaller maxNumBatchedTokens.`,
+			`the weights take ${mib(weightBytes)} and the step's buffers ${mib(stepBytes)}: they do not fit the 4096 MiB of a WebAssembly memory. ${mend?.() ?? "Choose a smaller model."}`,
 		);
 	const wanted = limits.kvCacheBytes ?? DEFAULT_KV_CACHE_BYTES;
 	if (wanted < bytesPerBlock)

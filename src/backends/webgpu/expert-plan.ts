@@ -2,24 +2,28 @@
  * The dispatches of a mixture of experts. Few tokens: router, routes, then pair by pair of token and expert. Many: tokens are sorted by
  * expert on the device, and grids are as large as the most tiles there may be; workgroups without a tile end at once.
  */
-import type { Gating, Norm, Op, Weight } from "../program.ts";
+import type { Norm } from "../program.ts";
 import type { Dispatch, Grid } from "./dispatch.ts";
-import {
-	chooseTiling,
-	type ExpertTiling,
-	pairKernel,
-} from "./expert-choice.ts";
+import { type ExpertTiling, pairKernel } from "./expert-choice.ts";
 import type { ExpertRoom } from "./expert-room.ts";
+import {
+	chunkTokens,
+	downOf,
+	type ExpertMatrix,
+	type ExpertsOp,
+	gateUpOf,
+	routerSpec,
+	sliceBuffers,
+	stackOf,
+	tilingOf,
+} from "./expert-shapes.ts";
 import { combineExperts } from "./kernels/combine-experts.ts";
 import { gatherRows } from "./kernels/gather-rows.ts";
-import type { ExpertStack, LinearShape } from "./kernels/linear.ts";
 import { mostTiles, placeExperts } from "./kernels/place-experts.ts";
 import { rowGrid } from "./kernels/rms-norm.ts";
 import { routeTokens } from "./kernels/route-tokens.ts";
-import { BYTES, paddedRows, stride } from "./layout.ts";
-import { MOST_VECTOR_TOKENS } from "./linear-choice.ts";
-import { type LinearSpec, linearDispatches, splitOf } from "./linear-plan.ts";
-import type { MatrixSlice } from "./load-weights.ts";
+import { BYTES, stride } from "./layout.ts";
+import { linearDispatches, splitOf } from "./linear-plan.ts";
 import {
 	type Bound,
 	dispatchOf,
@@ -28,72 +32,15 @@ import {
 	vectorOf,
 } from "./plan-parts.ts";
 
-export type ExpertsOp = Extract<Op, { op: "mixtureOfExperts" }>;
-
-/** Some tokens of the step that go through together. */
-interface Chunk {
-	readonly first: number;
-	readonly tokens: number;
+/** What every part of the op's plan is made from. */
+interface ExpertParts {
+	readonly parts: PlanParts;
+	readonly room: ExpertRoom;
+	readonly op: ExpertsOp;
+	readonly most: number;
 }
 
-/** Of buffers for sorted rows; more tokens go through in chunks. */
-const MOST_ROW_BYTES = 256 * 2 ** 20;
-const CHUNK_TOKENS = 128;
-
-export const routerSpec = (
-	{ router, routerBias }: ExpertsOp,
-	most: number,
-	norm: Norm | null,
-): LinearSpec => ({
-	weight: router,
-	bias: routerBias,
-	epilogue: "logits",
-	most,
-	norm,
-	maySplit: true,
-});
-
-/** null: pair by pair. */
-export function tilingOf(
-	parts: PlanParts,
-	op: ExpertsOp,
-	most: number,
-): ExpertTiling | null {
-	if (most <= MOST_VECTOR_TOKENS) return null;
-	const shapes = [gateUpShape(parts, op), downShape(parts, op)];
-	const rowsPerExpert = (most * op.topK) / op.numExperts;
-	return chooseTiling(parts.gpu.abilities, shapes, rowsPerExpert);
-}
-
-/** Rows of experts' inputs and outputs for so many tokens. */
-export function expertRows(
-	{ numExperts, topK }: ExpertsOp,
-	tiling: ExpertTiling | null,
-	tokens: number,
-): number {
-	if (tiling === null) return tokens * topK;
-	const { tile } = tiling;
-	return tile * mostTiles({ numExperts, tile }, tokens * topK);
-}
-
-/** Tokens that go through together, of `most`. */
-export function chunkOf(
-	{ gpu, storage }: PlanParts,
-	op: ExpertsOp,
-	tiling: ExpertTiling | null,
-	most: number,
-): number {
-	const width = Math.max(op.residual.width, op.down.shape[1]);
-	const bytes = (tokens: number) =>
-		expertRows(op, tiling, tokens) * stride(width) * BYTES[storage];
-	const allowed = Math.min(MOST_ROW_BYTES, gpu.abilities.bindingBytes);
-	let tokens = most;
-	while (tokens > CHUNK_TOKENS && bytes(tokens) > allowed)
-		tokens = Math.ceil(tokens / 2 / CHUNK_TOKENS) * CHUNK_TOKENS;
-	return tokens;
-}
-
-/** `norm`: few tokens' kernels do it themselves, on the residual; null: `activations.normed` holds the rows. */
+/** `norm`: the kernels of few tokens do it themselves, on the residual; null: `activations.normed` holds the rows. */
 export function expertDispatches(
 	parts: PlanParts,
 	room: ExpertRoom,
@@ -102,44 +49,30 @@ export function expertDispatches(
 	norm: Norm | null,
 ): Promise<Dispatch>[] {
 	const { activations } = parts;
-	const input = norm ? activations.of(op.residual) : activations.normed;
+	const all = { parts, room, op, most };
 	const router = linearDispatches(parts, {
 		...routerSpec(op, most, norm),
-		input,
+		input: norm ? activations.of(op.residual) : activations.normed,
 		output: room.scores,
 		outputBytes: BYTES.f32,
 	});
 	const tiling = tilingOf(parts, op, most);
-	if (tiling === null)
-		return [...router, ...pairDispatches(parts, room, op, norm, input)];
-	const tokens = chunkOf(parts, op, tiling, most);
+	if (tiling === null) return [...router, ...pairDispatches(all, norm)];
+	const tokens = chunkTokens(parts, op, tiling, most);
 	const chunks = Array.from({ length: Math.ceil(most / tokens) }, (_, i) =>
-		sortedDispatches(parts, room, op, most, tiling, {
-			first: i * tokens,
-			tokens,
-		}),
+		sortedDispatches(all, tiling, { first: i * tokens, tokens }),
 	);
 	return [...router, ...chunks.flat()];
 }
 
 function pairDispatches(
-	parts: PlanParts,
-	room: ExpertRoom,
-	op: ExpertsOp,
+	all: ExpertParts,
 	norm: Norm | null,
-	input: GPUBuffer,
 ): Promise<Dispatch>[] {
-	const { gpu, weights, activations, storage } = parts;
-	const { numExperts, topK, normalize, scale, residual } = op;
-	const { scores, routes, rows, gated } = room;
-	const route = routeTokens({
-		numExperts,
-		topK,
-		normalize,
-		split: null,
-		bias: false,
-		isSorted: false,
-	});
+	const { parts, room, op } = all;
+	const { activations, storage, weights } = parts;
+	const { topK, scale, residual } = op;
+	const gated = gatedBuffer(all);
 	const combine = combineExperts({
 		width: residual.width,
 		storage,
@@ -147,110 +80,83 @@ function pairDispatches(
 		scale,
 		isSorted: false,
 	});
-	const multiply = (
-		shape: LinearShape,
-		[weight, bias]: readonly [Weight, Weight | null],
-		pairsPerRow: number,
-		eps: number | null,
-		inputs: readonly Bound[],
-		output: GPUBuffer,
-	) =>
-		matrixOf(weights, weight).slices.map((slice) => {
-			const experts = stackOf(op, shape, slice, pairsPerRow);
-			const { kernel, rowGroups } = pairKernel(
-				gpu.abilities,
-				{ ...shape, experts },
-				eps,
-			);
-			const bound = [...inputs, routes, ...sliceBuffers(parts, slice, bias)];
-			return dispatchOf(parts, kernel, [...bound, output], (numTokens) => [
-				rowGroups,
-				numTokens * topK,
-			]);
-		});
-	const normed = norm ? [input, vectorOf(weights, norm.weight)] : [input];
-	const up = [op.gateUp, op.gateUpBias] as const;
-	const down = [op.down, op.downBias] as const;
+	const input = norm
+		? [activations.of(residual), vectorOf(weights, norm.weight)]
+		: [activations.normed];
 	const eps = norm?.eps ?? null;
 	return [
-		dispatchOf(parts, route, [scores, routes], rowGrid),
-		...multiply(gateUpShape(parts, op), up, topK, eps, normed, gated),
-		...multiply(downShape(parts, op), down, 1, null, [gated], rows),
+		routeDispatch(all, null, rowGrid),
+		...pairLinear(all, gateUpOf(parts, op), topK, eps, input, gated),
+		...pairLinear(all, downOf(parts, op), 1, null, [gated], room.rows),
 		dispatchOf(
 			parts,
 			combine,
-			[rows, routes, activations.of(residual)],
+			[room.rows, room.routes, activations.of(residual)],
 			rowGrid,
 		),
 	];
 }
 
+function pairLinear(
+	{ parts, room, op }: ExpertParts,
+	{ shape, weight, bias }: ExpertMatrix,
+	pairsPerRow: number,
+	eps: number | null,
+	inputs: readonly Bound[],
+	output: GPUBuffer,
+): Promise<Dispatch>[] {
+	const { gpu, weights } = parts;
+	return matrixOf(weights, weight).slices.map((slice) => {
+		const experts = stackOf(op, shape, slice, pairsPerRow);
+		const own = { ...shape, experts };
+		const { kernel, rowGroups } = pairKernel(gpu.abilities, own, eps);
+		const bound = [
+			...inputs,
+			room.routes,
+			...sliceBuffers(parts, slice, bias),
+			output,
+		];
+		return dispatchOf(parts, kernel, bound, (numTokens) => [
+			rowGroups,
+			numTokens * op.topK,
+		]);
+	});
+}
+
+/** Some tokens of the step that go through together. */
+interface Chunk {
+	readonly first: number;
+	readonly tokens: number;
+}
+
+type GridOf = (numTokens: number) => Grid | null;
+
 /** The rows an expert reads and those it writes share a buffer: between the two they lie in `gated`. */
 function sortedDispatches(
-	parts: PlanParts,
-	room: ExpertRoom,
-	op: ExpertsOp,
-	most: number,
+	all: ExpertParts,
 	tiling: ExpertTiling,
 	chunk: Chunk,
 ): Promise<Dispatch>[] {
-	const { weights, activations, storage } = parts;
-	const { numExperts, topK, normalize, scale, routerBias, residual } = op;
+	const { parts, room, op } = all;
+	const { activations, storage } = parts;
+	const { numExperts, topK, scale, residual } = op;
 	const { width } = residual;
 	const { tile } = tiling;
-	const split = splitOf(parts, routerSpec(op, most, null));
-	const bias = split ? routerBias : null;
-	const from = (buffer: GPUBuffer, elements: number, bytes: number) => ({
-		buffer,
-		offset: chunk.first * stride(elements) * bytes,
-	});
-	const grid = (gridOf: (numTokens: number) => Grid) => (all: number) => {
-		const numTokens = Math.min(chunk.tokens, all - chunk.first);
-		return numTokens > 0 ? gridOf(numTokens) : null;
-	};
-	const route = routeTokens({
-		numExperts,
-		topK,
-		normalize,
-		split,
-		bias: bias !== null,
-		isSorted: true,
-	});
-	const multiply = (
-		shape: LinearShape,
-		[weight, bias]: readonly [Weight, Weight | null],
-		input: GPUBuffer,
-		output: GPUBuffer,
-	) =>
-		matrixOf(weights, weight).slices.map((slice) => {
-			const experts = stackOf(op, shape, slice, 1);
-			const { kernel, rowGroups } = tiling.kernel({ ...shape, experts });
-			const bound = [input, room.tileExperts];
-			return dispatchOf(
-				parts,
-				kernel,
-				[...bound, ...sliceBuffers(parts, slice, bias), output],
-				grid((numTokens) => [
-					mostTiles({ numExperts, tile }, numTokens * topK),
-					rowGroups,
-				]),
-			);
-		});
-	const { scores, routes, counts, ranks, firstRows, tileExperts, places } =
-		room;
+	const gated = gatedBuffer(all);
+	/** The step's tokens that are the chunk's. */
+	const grid =
+		(gridOf: (numTokens: number) => Grid): GridOf =>
+		(numTokens) => {
+			const own = Math.min(chunk.tokens, numTokens - chunk.first);
+			return own > 0 ? gridOf(own) : null;
+		};
+	const tiles = grid((numTokens) => [
+		mostTiles({ numExperts, tile }, numTokens * topK),
+	]);
+	const { routes, counts, ranks, firstRows, tileExperts, places } = room;
+	const normed = fromRow(activations.normed, chunk, width, BYTES[storage]);
 	return [
-		dispatchOf(
-			parts,
-			route,
-			[
-				from(scores, numExperts, BYTES.f32),
-				...(bias ? [vectorOf(weights, bias)] : []),
-				routes,
-				counts,
-				ranks,
-			],
-			grid(rowGrid),
-		),
+		routeDispatch(all, chunk, grid(rowGrid)),
 		dispatchOf(
 			parts,
 			placeExperts({ numExperts, tile }),
@@ -260,28 +166,11 @@ function sortedDispatches(
 		dispatchOf(
 			parts,
 			gatherRows({ width, storage, topK }),
-			[
-				from(activations.normed, width, BYTES[storage]),
-				routes,
-				ranks,
-				firstRows,
-				places,
-				room.rows,
-			],
+			[normed, routes, ranks, firstRows, places, room.rows],
 			grid((numTokens) => [numTokens, topK]),
 		),
-		...multiply(
-			gateUpShape(parts, op),
-			[op.gateUp, op.gateUpBias],
-			room.rows,
-			room.gated,
-		),
-		...multiply(
-			downShape(parts, op),
-			[op.down, op.downBias],
-			room.gated,
-			room.rows,
-		),
+		...tiledLinear(all, gateUpOf(parts, op), tiling, tiles, room.rows, gated),
+		...tiledLinear(all, downOf(parts, op), tiling, tiles, gated, room.rows),
 		dispatchOf(
 			parts,
 			combineExperts({ width, storage, topK, scale, isSorted: true }),
@@ -289,76 +178,77 @@ function sortedDispatches(
 				room.rows,
 				routes,
 				places,
-				from(activations.of(residual), width, BYTES.f32),
+				fromRow(activations.of(residual), chunk, width, BYTES.f32),
 			],
 			grid(rowGrid),
 		),
 	];
 }
 
-/** Of one expert. */
-function gateUpShape(
-	{ weights, storage }: PlanParts,
-	{ gateUp, gateUpBias, numExperts, gating }: ExpertsOp,
-): LinearShape {
-	const [rows, columns] = gateUp.shape;
-	return {
-		rows: rows / numExperts,
-		columns,
-		outputStride: stride(rows / numExperts / 2),
-		format: matrixOf(weights, gateUp).format,
-		storage,
-		epilogue: "gated",
-		gating: isSilu(gating) ? undefined : gating,
-		bias: gateUpBias !== null,
-	};
+function tiledLinear(
+	{ parts, room, op }: ExpertParts,
+	{ shape, weight, bias }: ExpertMatrix,
+	tiling: ExpertTiling,
+	tilesOf: GridOf,
+	input: GPUBuffer,
+	output: GPUBuffer,
+): Promise<Dispatch>[] {
+	return matrixOf(parts.weights, weight).slices.map((slice) => {
+		const experts = stackOf(op, shape, slice);
+		const { kernel, rowGroups } = tiling.kernel({ ...shape, experts });
+		const bound = [
+			input,
+			room.tileExperts,
+			...sliceBuffers(parts, slice, bias),
+			output,
+		];
+		return dispatchOf(parts, kernel, bound, (numTokens) => {
+			const tiles = tilesOf(numTokens);
+			return tiles && [tiles[0], rowGroups];
+		});
+	});
 }
 
-const isSilu = (gating: Gating): boolean =>
-	gating.kind === "gated" && gating.activation === "silu";
-
-function downShape(
-	{ weights, storage }: PlanParts,
-	{ down, downBias, numExperts }: ExpertsOp,
-): LinearShape {
-	const [rows, columns] = down.shape;
-	return {
-		rows: rows / numExperts,
-		columns,
-		outputStride: stride(rows / numExperts),
-		format: matrixOf(weights, down).format,
-		storage,
-		epilogue: "store",
-		bias: downBias !== null,
-	};
-}
-
-/** The experts of a slice. */
-function stackOf(
-	{ numExperts }: ExpertsOp,
-	{ rows }: LinearShape,
-	slice: MatrixSlice,
-	pairsPerRow: number,
-): ExpertStack {
-	const pitch = paddedRows(rows);
-	return {
-		first: slice.rowStart / pitch,
-		count: slice.rows / pitch,
-		total: numExperts,
-		pairsPerRow,
-	};
-}
-
-function sliceBuffers(
-	{ weights }: PlanParts,
-	{ values, scales, rowStart }: MatrixSlice,
-	bias: Weight | null,
-): Bound[] {
-	return [
-		values,
-		...(scales ? [scales] : []),
-		...(bias
-			? [{ buffer: vectorOf(weights, bias), offset: 4 * rowStart }]
-			: []),
+/** Of a chunk that is to be sorted; null: of all tokens, which are not. */
+function routeDispatch(
+	{ parts, room, op, most }: ExpertParts,
+	chunk: Chunk | null,
+	grid: GridOf,
+): Promise<Dispatch> {
+	const { numExperts, topK, normalize, routerBias } = op;
+	const split = splitOf(parts, routerSpec(op, most, null));
+	const bias = split ? routerBias : null;
+	const kernel = routeTokens({
+		numExperts,
+		topK,
+		normalize,
+		split,
+		bias: bias !== null,
+		isSorted: chunk !== null,
+	});
+	const { scores, routes, counts, ranks } = room;
+	const bound = [
+		chunk ? fromRow(scores, chunk, numExperts, BYTES.f32) : scores,
+		...(bias ? [vectorOf(parts.weights, bias)] : []),
+		routes,
+		...(chunk ? [counts, ranks] : []),
 	];
+	return dispatchOf(parts, kernel, bound, grid);
+}
+
+/** A buffer of rows from the chunk's first one on. */
+const fromRow = (
+	buffer: GPUBuffer,
+	{ first }: Chunk,
+	width: number,
+	bytes: number,
+): GPUBufferBinding => ({ buffer, offset: first * stride(width) * bytes });
+
+function gatedBuffer({
+	room: { gated },
+	op: { down },
+}: ExpertParts): GPUBuffer {
+	const buffer = gated.get(down.shape[1]);
+	if (buffer === undefined) throw new Error(`no room for ${down.name}`);
+	return buffer;
 }

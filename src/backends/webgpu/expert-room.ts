@@ -1,11 +1,11 @@
 /** The buffers that mixtures of experts pass rows through, large enough for every such op and step of a program; layers share them. */
 import {
-	chunkOf,
+	chunkTokens,
 	type ExpertsOp,
 	expertRows,
 	routerSpec,
 	tilingOf,
-} from "./expert-plan.ts";
+} from "./expert-shapes.ts";
 import { mostTiles } from "./kernels/place-experts.ts";
 import { BYTES, paddedRows, stride } from "./layout.ts";
 import { splitOf } from "./linear-plan.ts";
@@ -22,23 +22,27 @@ export interface ExpertRoom {
 	readonly places: GPUBuffer;
 	/** Of the residual's width: first what experts read, then what they write. */
 	readonly rows: GPUBuffer;
-	/** Of the experts' own width. */
-	readonly gated: GPUBuffer;
+	/** Of the experts' own width, by it: a row's padding is zero from the start, and nobody's to write. */
+	readonly gated: ReadonlyMap<number, GPUBuffer>;
 }
 
-type Sizes = Readonly<Record<keyof ExpertRoom, number>>;
+type Sizes = Readonly<Record<keyof ExpertRoom, number>> & {
+	readonly width: number;
+};
 
 /** In elements of 4 bytes. */
 function sizesFor(parts: PlanParts, op: ExpertsOp, most: number): Sizes {
 	const { numExperts, topK } = op;
 	const tiling = tilingOf(parts, op, most);
-	const tokens = chunkOf(parts, op, tiling, most);
+	const tokens = chunkTokens(parts, op, tiling, most);
 	const rows = paddedRows(expertRows(op, tiling, tokens));
 	const words = BYTES[parts.storage] / 4;
 	const split = splitOf(parts, routerSpec(op, most, null));
 	const scoreRows = split ? split.splits * split.rows : paddedRows(most);
 	const tile = tiling?.tile ?? 1;
+	const width = op.down.shape[1];
 	return {
+		width,
 		scores: scoreRows * stride(numExperts),
 		routes: 2 * tokens * topK,
 		counts: numExperts,
@@ -47,7 +51,7 @@ function sizesFor(parts: PlanParts, op: ExpertsOp, most: number): Sizes {
 		tileExperts: 1 + mostTiles({ numExperts, tile }, tokens * topK),
 		places: tokens * topK,
 		rows: rows * stride(op.residual.width) * words,
-		gated: rows * stride(op.down.shape[1]) * words,
+		gated: rows * stride(width) * words,
 	};
 }
 
@@ -62,11 +66,16 @@ export function createExpertRoom(
 			: [],
 	);
 	if (sizes.length === 0) return null;
-	const create = (name: keyof ExpertRoom) =>
+	const create = (name: keyof ExpertRoom, of = sizes, label: string = name) =>
 		parts.activations.scratch(
-			`experts' ${name}`,
-			Math.max(...sizes.map((size) => size[name])),
+			`experts' ${label}`,
+			Math.max(...of.map((size) => size[name])),
 		);
+	const widths = new Set(sizes.map(({ width }) => width));
+	const gatedOf = (width: number) => {
+		const own = sizes.filter((size) => size.width === width);
+		return create("gated", own, `gated of ${width}`);
+	};
 	return {
 		scores: create("scores"),
 		routes: create("routes"),
@@ -76,6 +85,6 @@ export function createExpertRoom(
 		tileExperts: create("tileExperts"),
 		places: create("places"),
 		rows: create("rows"),
-		gated: create("gated"),
+		gated: new Map(Array.from(widths, (width) => [width, gatedOf(width)])),
 	};
 }

@@ -2,6 +2,7 @@
  * A compute kernel as text, and how it becomes a pipeline. The label is its name everywhere: pipeline, test, bench row.
  * Knows no model. Kernels are written by the typed functions in kernels/, one file per op.
  */
+import { NanoVllmError } from "../../errors.ts";
 import type { Gpu } from "./device.ts";
 
 /** `read` and `write` (read and written) are storage buffers. */
@@ -54,11 +55,13 @@ export function sourceOf({ bindings, code }: Kernel): string {
 
 export type KernelCompiler = (kernel: Kernel) => Promise<CompiledKernel>;
 
-/** Compiles kernels side by side, each label once. */
-export function createKernelCompiler({ device }: Gpu): KernelCompiler {
+/** Compiles kernels side by side, each label once. A device that cannot bind a kernel's buffers rejects with device_unavailable. */
+export function createKernelCompiler(gpu: Gpu): KernelCompiler {
+	const { device, abilities } = gpu;
 	const compiled = new Map<string, Promise<CompiledKernel>>();
 	const compile = async (kernel: Kernel): Promise<CompiledKernel> => {
 		const { label, bindings } = kernel;
+		checkBindings(kernel, abilities.storageBuffers);
 		const layout = device.createBindGroupLayout({
 			label,
 			entries: bindings.map(([, access], binding) => ({
@@ -82,6 +85,16 @@ export function createKernelCompiler({ device }: Gpu): KernelCompiler {
 		compiled.set(kernel.label, fresh);
 		return fresh;
 	};
+}
+
+/** @throws device_unavailable */
+function checkBindings({ label, bindings }: Kernel, most: number): void {
+	const count = bindings.filter(([, access]) => access !== "uniform").length;
+	if (count <= most) return;
+	throw new NanoVllmError(
+		"device_unavailable",
+		`this model's kernel ${label} wants ${count} storage buffers, this GPU binds at most ${most}. Use device "cpu".`,
+	);
 }
 
 /** A buffer, or part of one, for each binding in order. */

@@ -9,7 +9,6 @@ import type {
 	Gating,
 	Norm,
 	Op,
-	Weight,
 } from "../program.ts";
 import {
 	gateDispatch,
@@ -17,40 +16,26 @@ import {
 	normAddDispatch,
 } from "./adapter-plan.ts";
 import {
+	linearAdd,
+	type Pending,
+	pendingBuffers,
+	settleDispatch,
+} from "./addition-plan.ts";
+import {
 	attentionDispatches,
 	ropeAndCacheDispatches,
 } from "./attention-plan.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { type ExpertsOp, expertDispatches } from "./expert-plan.ts";
+import { expertDispatches } from "./expert-plan.ts";
 import type { ExpertRoom } from "./expert-room.ts";
+import type { ExpertsOp } from "./expert-shapes.ts";
 import { convertRows } from "./kernels/convert-rows.ts";
-import type { Split } from "./kernels/linear.ts";
-import { postNorm } from "./kernels/post-norm.ts";
-import { addPartials, rmsNorm, rowGrid } from "./kernels/rms-norm.ts";
-import { BYTES, paddedRows, stride } from "./layout.ts";
-import {
-	type LinearOp,
-	type LinearSpec,
-	linearDispatches,
-	splitOf,
-} from "./linear-plan.ts";
-import {
-	type Bound,
-	dispatchOf,
-	type PlanParts,
-	vectorOf,
-} from "./plan-parts.ts";
+import { rmsNorm, rowGrid } from "./kernels/rms-norm.ts";
+import { BYTES } from "./layout.ts";
+import { type LinearOp, linearDispatches } from "./linear-plan.ts";
+import { dispatchOf, type PlanParts, vectorOf } from "./plan-parts.ts";
 
-type LinearAdd = Extract<Op, { op: "linearAdd" }>;
 type NormedLinear = Extract<Op, { op: "normLinear" | "normGatedLinear" }>;
-
-/** What a split linear left for somebody to add to the residual. */
-interface Pending {
-	readonly residual: Activation;
-	readonly split: Split;
-	readonly bias: Weight | null;
-	readonly scale: number;
-}
 
 /** Buffers that layers share beside the activations. */
 export interface LayerRoom {
@@ -63,16 +48,6 @@ export interface LayerRoom {
 /** Up to so many tokens a linear does its own norm. */
 const MOST_FUSED_TOKENS = 1;
 
-/** Elements of the buffer for partial sums that steps of at most `most` tokens need. */
-export function partialElements(parts: PlanParts, most: number): number {
-	const sizes = parts.program.ops.map((op) => {
-		if (op.op !== "linearAdd") return 0;
-		const split = sumsOf(parts, op, most);
-		return split ? split.splits * split.rows * stride(op.residual.width) : 0;
-	});
-	return Math.max(0, ...sizes);
-}
-
 export async function buildLayers(
 	parts: PlanParts,
 	room: LayerRoom,
@@ -82,7 +57,8 @@ export async function buildLayers(
 	let pending: Pending | null = null;
 	/** Adds what is pending, where the next op does not take it in. */
 	const settle = () => {
-		if (pending !== null) made.push(settleDispatch(parts, room, pending));
+		if (pending !== null)
+			made.push(settleDispatch(parts, room.partials, pending));
 		pending = null;
 	};
 	for (const op of parts.program.ops)
@@ -96,12 +72,9 @@ export async function buildLayers(
 			}
 			case "linearAdd": {
 				settle();
-				const split = sumsOf(parts, op, most);
-				made.push(...linearAdd(parts, room, op, split, most));
-				const { residual, bias, scale } = op;
-				if (op.postNorm !== null)
-					made.push(postNormed(parts, room, op, op.postNorm, most));
-				else if (split) pending = { residual, split, bias, scale };
+				const added = linearAdd(parts, room.partials, op, most);
+				made.push(...added.dispatches);
+				pending = added.pending;
 				break;
 			}
 			case "ropeAndCache":
@@ -156,71 +129,6 @@ function mixture(
 		normDispatch(parts, room, residual, norm, pending),
 		...expertDispatches(parts, room.experts, op, most, null),
 	];
-}
-
-/** Of a linear with a norm behind it the sums stay by themselves. */
-const addition = (op: LinearAdd, most: number): LinearSpec => ({
-	weight: op.weight,
-	bias: op.bias,
-	epilogue: op.postNorm === null ? "add" : "logits",
-	scale: op.postNorm === null ? unlessOne(op.scale) : undefined,
-	most,
-	norm: null,
-	maySplit: true,
-});
-
-const unlessOne = (scale: number) => (scale === 1 ? undefined : scale);
-
-/** What the linear leaves in `partials`: parts of its sums, or whole ones for the norm behind it; null: nothing. */
-function sumsOf(parts: PlanParts, op: LinearAdd, most: number): Split | null {
-	const whole = op.postNorm ? { splits: 1, rows: paddedRows(most) } : null;
-	return splitOf(parts, addition(op, most)) ?? whole;
-}
-
-function postNormed(
-	parts: PlanParts,
-	room: LayerRoom,
-	op: LinearAdd,
-	norm: Norm,
-	most: number,
-): Promise<Dispatch> {
-	const { residual, bias, scale } = op;
-	const parted = splitOf(parts, addition(op, most));
-	const split = parted ?? { splits: 1, rows: paddedRows(most) };
-	const pending = { residual, split, bias: parted && bias, scale };
-	const options = {
-		width: residual.width,
-		eps: norm.eps,
-		split,
-		bias: pending.bias !== null,
-		scale,
-	};
-	return dispatchOf(
-		parts,
-		postNorm(options, parts.gpu.abilities),
-		[
-			parts.activations.of(residual),
-			...pendingBuffers(parts, room, pending),
-			vectorOf(parts.weights, norm.weight),
-		],
-		rowGrid,
-	);
-}
-
-function linearAdd(
-	parts: PlanParts,
-	room: LayerRoom,
-	op: LinearAdd,
-	split: Split | null,
-	most: number,
-): Promise<Dispatch>[] {
-	const { activations } = parts;
-	return linearDispatches(parts, {
-		...addition(op, most),
-		input: activations.of(op.input),
-		output: split ? room.partials : activations.of(op.residual),
-		outputBytes: BYTES.f32,
-	});
 }
 
 function normedLinear(
@@ -294,37 +202,10 @@ function normDispatch(
 		kernel,
 		[
 			activations.of(input),
-			...pendingBuffers(parts, room, pending),
+			...pendingBuffers(parts, room.partials, pending),
 			vectorOf(weights, weight),
 			activations.normed,
 		],
 		rowGrid,
 	);
-}
-
-function settleDispatch(
-	parts: PlanParts,
-	room: LayerRoom,
-	pending: Pending,
-): Promise<Dispatch> {
-	const { residual, split, bias, scale } = pending;
-	const options = { width: residual.width, split, bias: bias !== null, scale };
-	return dispatchOf(
-		parts,
-		addPartials(options, parts.gpu.abilities),
-		[parts.activations.of(residual), ...pendingBuffers(parts, room, pending)],
-		rowGrid,
-	);
-}
-
-function pendingBuffers(
-	{ weights }: PlanParts,
-	room: LayerRoom,
-	pending: Pending | null,
-): Bound[] {
-	if (pending === null) return [];
-	return [
-		room.partials,
-		...(pending.bias ? [vectorOf(weights, pending.bias)] : []),
-	];
 }

@@ -134,14 +134,15 @@ function slicesOf(
 	create: (label: string, size: number) => GPUBuffer,
 ): MatrixSlice[] {
 	const numRows = placedRows(layout);
-	const together = layout.count > 1 ? layout.pitch : SLICE_ROWS;
+	const isStack = layout.count > 1;
+	const together = isStack ? layout.pitch : SLICE_ROWS;
 	const tile = matrixBytes(format, together * stride(columns));
 	const rowsAtMost =
 		Math.floor(abilities.bindingBytes / tile.values) * together;
 	if (rowsAtMost === 0)
 		throw new NanoVllmError(
 			"out_of_memory",
-			`weight ${name}: ${together} rows of ${columns} columns take ${tile.values} bytes, this GPU binds at most ${abilities.bindingBytes}. Use device "cpu".`,
+			`weight ${name}: ${isStack ? "one expert's " : ""}${together} rows of ${columns} columns take ${tile.values} bytes, this GPU binds at most ${abilities.bindingBytes}. Use device "cpu".`,
 		);
 	const slices: MatrixSlice[] = [];
 	for (let rowStart = 0; rowStart < numRows; rowStart += rowsAtMost) {

@@ -22,6 +22,9 @@ const LEAST_MS = 1;
 /** How much of what is known of late timers stays known from step to step. */
 const MEMORY = 0.95;
 
+/** The quickest of so many steps is believed: one that was held up would keep those after it waiting, which would look as slow. */
+const KEPT = 4;
+
 /** @param turn lets the event loop turn once, and leaves next to nothing behind */
 export function createPatience(
 	now: () => number,
@@ -29,7 +32,7 @@ export function createPatience(
 	turn: () => Promise<void>,
 ): Patience {
 	/** By the logarithm of the number of tokens, rounded up. */
-	const durations = new Map<number, number>();
+	const durations = new Map<number, readonly number[]>();
 	let before: Promise<unknown> = Promise.resolve();
 	let doneMs = Number.NEGATIVE_INFINITY;
 	/** What timers have been late by: some machines wake up milliseconds after the time asked for. */
@@ -51,10 +54,11 @@ export function createPatience(
 			const regime = Math.ceil(Math.log2(Math.max(1, numTokens)));
 			const output = before.then(async () => {
 				const startMs = Math.max(submittedMs, doneMs);
-				await wait(startMs, durations.get(regime) ?? 0);
+				const last = durations.get(regime) ?? [];
+				await wait(startMs, last.length > 0 ? Math.min(...last) : 0);
 				const result = await read();
 				doneMs = now();
-				durations.set(regime, doneMs - startMs);
+				durations.set(regime, [doneMs - startMs, ...last.slice(0, KEPT - 1)]);
 				return result;
 			});
 			before = output.catch(() => {});

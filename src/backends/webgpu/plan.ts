@@ -2,11 +2,12 @@
  * Strings kernels together: for every op of the program, and for few, some and many tokens, the dispatches that do it, with
  * pipelines and bind groups made once.
  */
+import { partialElements } from "./addition-plan.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { createExpertRoom } from "./expert-room.ts";
 import { embed, embedGrid } from "./kernels/embed.ts";
 import { rmsNorm, rowGrid } from "./kernels/rms-norm.ts";
-import { buildLayers, partialElements } from "./layer-plan.ts";
+import { buildLayers } from "./layer-plan.ts";
 import { linearDispatches } from "./linear-plan.ts";
 import {
 	dispatchOf,

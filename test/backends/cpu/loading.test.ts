@@ -15,6 +15,7 @@ import { toFloat32 } from "../../../src/weights/convert.ts";
 import { openSafetensors } from "../../../src/weights/safetensors.ts";
 import { fileMap, type ModelFiles } from "../../../src/weights/source.ts";
 import { StepWriter } from "../../support/backend-steps.ts";
+import { emptyGguf } from "../../support/gguf-files.ts";
 import {
 	type TensorToWrite,
 	writeSafetensors,
@@ -340,4 +341,36 @@ test("without a size the cache takes no more than all sequences could fill", asy
 	const { maxNumSeqs, maxModelLen, blockSize } = limits;
 	assert.equal(executable.numBlocks, (maxNumSeqs * maxModelLen) / blockSize);
 	await executable.close();
+});
+
+test("a GGUF that grows beyond the memory is told which quantization fits, and what it takes", async () => {
+	const config = {
+		...tinyConfig(),
+		...{ vocab_size: 512, hidden_size: 2560, intermediate_size: 9728 },
+		...{ num_attention_heads: 32, num_key_value_heads: 8, head_dim: 128 },
+	};
+	const load = async (numLayers: number) => {
+		const sized = { ...config, num_hidden_layers: numLayers };
+		await using model = await emptyGguf(sized, "q4_k");
+		return await LLM.load(model.path, {
+			device: "cpu",
+			skipTokenizerInit: true,
+			threads: 1,
+		});
+	};
+	// 97 M parameters a layer: 3.5 G in two bytes, in 34/32 and 18/32.
+	await assert.rejects(
+		load(36),
+		noMemory(
+			/weights take 69\d\d MiB .*the file has in q4_k are kept in f16.* It fits with quantization "q8_0" \(weights of 36\d\d MiB\) or quantization "q4_0" \(weights of 19\d\d MiB\)\.$/,
+		),
+	);
+	await assert.rejects(
+		load(60),
+		noMemory(/It fits with quantization "q4_0" \(weights of 32\d\d MiB\)\.$/),
+	);
+	await assert.rejects(
+		load(90),
+		noMemory(/"q4_0" \(weights of 4\d\d\d MiB\) does not make it fit either\./),
+	);
 });

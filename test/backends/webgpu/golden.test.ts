@@ -10,3 +10,13 @@ goldenScores("webgpu", {
 	tolerance: 0.04,
 	load: { maxNumBatchedTokens: 7, maxNumSeqs: 6 },
 });
+/**
+ * Of the families those whose ops differ most; features.test.ts has the rest of the features. The halves of the cache cost 3.9e-2 in gpt-oss,
+ * whose experts change over them, on the cpu device too.
+ */
+goldenScores("webgpu", {
+	set: "families",
+	only: ["gemma2-caps", "gpt-oss"],
+	tolerance: 0.06,
+	load: { dtype: "f32" },
+});

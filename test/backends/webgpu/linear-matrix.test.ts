@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { create } from "webgpu";
+import { gate } from "../../../src/backends/reference/gating.ts";
+import { cap } from "../../../src/backends/reference/ops.ts";
 import type { Abilities, Gpu } from "../../../src/backends/webgpu/device.ts";
 import { type Kernel, sourceOf } from "../../../src/backends/webgpu/kernel.ts";
 import type {
@@ -96,6 +98,14 @@ function shapeOf(
 
 const silu = (x: number) => x / (1 + Math.exp(-x));
 
+/** As the reference gates. */
+function gatedValue({ gating }: LinearShape, g: number, u: number): number {
+	if (gating === undefined) return silu(g) * u;
+	const out = { data: new Float32Array(1), width: 1 };
+	gate({ data: Float32Array.of(g, u), width: 2 }, 1, gating, out);
+	return out.data[0];
+}
+
 /** Runs one kernel and compares every element of its output; those that are not its own must stay as they were. */
 async function check(
 	gpu: Gpu,
@@ -148,12 +158,16 @@ async function check(
 		for (let i = 0; i < width; i++) {
 			const at = t * outputStride + i;
 			const [y, error] = product(epilogue === "gated" ? 2 * i : i);
-			want[at] = epilogue === "add" ? y + before[at] : y;
-			bound[at] = error;
+			const finished = cap((shape.scale ?? 1) * y, shape.softCap ?? null);
+			want[at] = epilogue === "add" ? finished + before[at] : finished;
+			bound[at] = Math.abs(shape.scale ?? 1) * error;
+			// Sums begin with what is there, and tensor cores cut a sum off wherever they add 16 products to it.
+			if (epilogue === "add")
+				bound[at] += (columns / 16) * 2 ** -23 * Math.abs(before[at]);
 			if (epilogue === "gated") {
 				const [up, upError] = product(2 * i + 1);
-				want[at] = silu(y) * up;
-				bound[at] = 1.1 * Math.abs(up) * error + Math.abs(y) * upError;
+				want[at] = gatedValue(shape, y, up);
+				bound[at] = 1.2 * (Math.abs(up) + 1) * error + Math.abs(y) * upError;
 			}
 			bound[at] += (halves ? 2 ** -10 : 1e-6) * Math.abs(want[at]);
 		}
@@ -210,6 +224,28 @@ function chosen(): {
 		}),
 	);
 }
+
+/** What families other than Qwen3 make of sums. */
+const FINISHES: readonly Partial<LinearShape>[] = [
+	{ epilogue: "add", scale: 0.22 },
+	{ epilogue: "add", scale: -1.5, bias: true },
+	{ epilogue: "logits", scale: 0.125 },
+	{ epilogue: "logits", scale: 2, softCap: 3 },
+	{ epilogue: "gated", bias: true },
+	{ epilogue: "gated", gating: { kind: "gated", activation: "gelu_tanh" } },
+	{ epilogue: "gated", gating: { kind: "clamped_swiglu", limit: 1.5 } },
+];
+const STACKS: readonly Partial<LinearShape>[] = [
+	{
+		epilogue: "gated",
+		bias: true,
+		experts: { first: 0, count: 8, total: 8, pairsPerRow: 1 },
+	},
+	{
+		epilogue: "store",
+		experts: { first: 3, count: 2, total: 8, pairsPerRow: 1 },
+	},
+];
 
 const H100: Abilities = {
 	subgroupSize: 32,
@@ -284,6 +320,12 @@ test("every variant compiles", async (t) => {
 					options,
 				);
 	for (const { shape, options } of chosen()) await compile(shape, options);
+	for (const rest of [...FINISHES, ...STACKS])
+		for (const options of [SMALL[0], LARGE[0]])
+			for (const format of FORMATS) {
+				const epilogue = rest.epilogue ?? "gated";
+				await compile(shapeOf(epilogue, format, [1088, 1024], rest), options);
+			}
 	t.diagnostic(`${modules} modules, ${pipelines} pipelines`);
 	device.destroy();
 });
@@ -340,6 +382,17 @@ for (const matrices of [false, true]) {
 		});
 	}
 }
+
+for (const matrices of [false, true])
+	test(`${matrices ? "" : "emulated "}matrices: finished sums`, async (t) => {
+		if (!runs(t, matrices)) return;
+		const asRun = matrices ? (kernel: Kernel) => kernel : emulated;
+		for (const rest of FINISHES) {
+			const epilogue = rest.epilogue ?? "gated";
+			const shape = shapeOf(epilogue, "f16", [66, 96], rest);
+			await check(gpu, shape, SMALL[1], 17, asRun);
+		}
+	});
 
 for (const count of [1, 17, 64, 100, 128, 300])
 	test(`matrices: real shapes, ${count} tokens`, async (t) => {

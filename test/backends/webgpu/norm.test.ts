@@ -1,7 +1,13 @@
-/** RMSNorm and the adding up of split sums against f64 loops: plain, gathered, with partial sums and bias. */
+/** RMSNorm and the adding up of split sums against f64 loops: plain, gathered, with partial sums and bias; norms after layers and over all heads. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Gpu } from "../../../src/backends/webgpu/device.ts";
+import { convertRows } from "../../../src/backends/webgpu/kernels/convert-rows.ts";
+import {
+	normHeads,
+	normHeadsGrid,
+} from "../../../src/backends/webgpu/kernels/norm-heads.ts";
+import { postNorm } from "../../../src/backends/webgpu/kernels/post-norm.ts";
 import {
 	addPartials,
 	rmsNorm,
@@ -167,5 +173,113 @@ for (const width of [1, 1031])
 				given.x,
 				(i) => 1e-5 + 1e-6 * Math.abs(given.x[i]),
 				"residual",
+			);
+		});
+
+for (const [width, bias] of [
+	[1, false],
+	[33, true],
+	[1031, true],
+] as const)
+	test(`post_norm of ${width}${bias ? ", with bias" : ""}`, async () => {
+		const { residual, weight, biases, partials } = inputs(width, true, bias);
+		const s = stride(width);
+		const output = bufferOf(gpu, residual.data);
+		const kernel = postNorm(
+			{ width, eps: EPS, split: SPLIT, bias, scale: 0.22 },
+			gpu.abilities,
+		);
+		await runKernel(
+			gpu,
+			kernel,
+			[
+				output,
+				bufferOf(gpu, partials),
+				...(bias ? [bufferOf(gpu, paddedVector(biases))] : []),
+				bufferOf(gpu, paddedVector(weight)),
+			],
+			rowGrid(TOKENS),
+		);
+		const want = Array.from({ length: TOKENS }, (_, t) => {
+			const y = Float64Array.from({ length: width }, (_, i) => {
+				const parts = [0, 1, 2].map(
+					(p) => partials[(p * SPLIT.rows + t) * s + i],
+				);
+				return parts.reduce((a, b) => a + b) + (bias ? biases[i] : 0);
+			});
+			const normed = plainNorm(y, weight);
+			return Array.from(
+				normed,
+				(v, i) => residual.elements[t * width + i] + 0.22 * v,
+			);
+		}).flat();
+		const got = new Float32Array(await readBack(gpu, output));
+		const bound = (i: number) => 1e-5 + 2e-6 * Math.abs(want[i]);
+		assertWithin(unpadded(got, TOKENS, width), want, bound, kernel.label);
+	});
+
+test("convert_rows: what no half can hold is NaN", async () => {
+	const width = 37;
+	const { residual } = inputs(width, false, false);
+	const data = residual.data.slice();
+	data[3] = 70_000;
+	const output = bufferOf(gpu, new Uint16Array(TOKENS * stride(width)));
+	const kernel = convertRows({ width, storage: "f16" });
+	await runKernel(gpu, kernel, [bufferOf(gpu, data), output], rowGrid(TOKENS));
+	const got = readFloats(await readBack(gpu, output), "f16");
+	for (let i = 0; i < TOKENS * stride(width); i++) {
+		if (i < 4) assert.ok(Number.isNaN(got[i]), "the four with it");
+		else assert.equal(got[i], Math.f16round(data[i]));
+	}
+});
+
+for (const [numHeads, numKvHeads, headDim, storage] of [
+	[5, 1, 6, "f16"],
+	[6, 3, 10, "f32"],
+	[40, 8, 64, "f16"],
+	[3, 2, 7, "f32"],
+] as const)
+	for (const which of ["both", "keys"] as const)
+		test(`norm_heads of ${numHeads}x${numKvHeads}x${headDim} ${storage}, ${which}`, async () => {
+			const random = randomSource(headDim);
+			const width = (numHeads + 2 * numKvHeads) * headDim;
+			const qkv = randomActivation(random, storage, TOKENS, width);
+			const norms = [numHeads, numKvHeads].map((n) =>
+				random.vector(n * headDim, 4),
+			);
+			const output = bufferOf(gpu, qkv.data);
+			const kernel = normHeads(
+				{
+					heads: { numHeads, numKvHeads, headDim },
+					storage,
+					qNormEps: which === "both" ? EPS : null,
+					kNormEps: EPS,
+				},
+				gpu.abilities,
+			);
+			const wanted = which === "both" ? norms : norms.slice(1);
+			await runKernel(
+				gpu,
+				kernel,
+				[output, ...wanted.map((norm) => bufferOf(gpu, paddedVector(norm)))],
+				normHeadsGrid(TOKENS),
+			);
+			const got = readFloats(await readBack(gpu, output), storage);
+			const want = qkv.elements.slice();
+			for (let t = 0; t < TOKENS; t++) {
+				const q = t * width;
+				const k = q + numHeads * headDim;
+				const v = k + numKvHeads * headDim;
+				const keys = qkv.elements.subarray(k, v);
+				want.set(plainNorm(keys, norms[1]), k);
+				const queries = qkv.elements.subarray(q, k);
+				if (which === "both") want.set(plainNorm(queries, norms[0]), q);
+			}
+			const rtol = storage === "f16" ? 1e-3 : 2e-6;
+			assertWithin(
+				unpadded(got, TOKENS, width),
+				want,
+				(i) => 1e-6 + rtol * Math.abs(want[i]),
+				kernel.label,
 			);
 		});

@@ -50,6 +50,23 @@ test("steps in flight are read in order, each timed from the end of the one befo
 	assert.deepEqual(slept, [6, 6]);
 });
 
+test("a step that was held up keeps none behind it waiting", async () => {
+	const { slept, read } = scene();
+	await read(256, 8);
+	await read(256, 16);
+	await read(256, 316); // the host was busy with something else
+	assert.equal(await read(256, 324), 0.75);
+	assert.deepEqual(slept, [6, 6, 6]);
+});
+
+test("steps that grow longer are believed after a few", async () => {
+	const { read } = scene();
+	for (let i = 1; i <= 8; i++) await read(4, 16 * i);
+	assert.ok((await read(4, 144)) < 2);
+	for (let i = 1; i <= 4; i++) await read(4, 144 + 32 * i);
+	assert.ok((await read(4, 304)) < 4);
+});
+
 test("short steps are waited for awake", async () => {
 	const { slept, read } = scene();
 	const waited = [];

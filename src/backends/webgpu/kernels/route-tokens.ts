@@ -88,8 +88,10 @@ fn keyOf(x: f32) -> u32 {
     var total = 0.0;
     for (var j = 0u; j < ${total.count}u; j++) { total += exp(${total.value} - most); }
     let expert = chosen[i];
-    let weight = exp(values[expert] - most) / total;
-    routes[token * ${topK}u + i] = vec2<u32>(expert, bitcast<u32>(weight));
+    let weight = bitcast<u32>(exp(values[expert] - most) / total);
+    // A device may take x - x for zero, whatever x is.
+    let isNan = keys[chosen[0]] == 0xffffffffu;
+    routes[token * ${topK}u + i] = vec2<u32>(expert, select(weight, 0x7fc00000u, isNan));
 ${isSorted ? `    ranks[token * ${topK}u + i] = atomicAdd(&counts[expert], 1u);` : ""}
   }
 }`,
