@@ -70,6 +70,7 @@ function instantExecutable(
 				tokenIds: output.tokenIds.subarray(0, input.numSampleRows),
 			};
 		},
+		async writeAdapter() {},
 		async close() {},
 	};
 }

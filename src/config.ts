@@ -34,6 +34,14 @@ export interface EngineConfig {
 	asyncScheduling: boolean;
 	/** Order of waiting requests: by arrival, or by (priority, arrival) with the smaller number first. */
 	schedulingPolicy: "fcfs" | "priority";
+	/** Make room for LoRA adapters; the options below count only then. */
+	enableLora: boolean;
+	/** Different adapters in one step. */
+	maxLoras: number;
+	/** Largest rank of an adapter: the device keeps room for it. */
+	maxLoraRank: number;
+	/** Adapters kept in memory, those of unfinished requests aside; null: maxLoras. */
+	maxCpuLoras: number | null;
 	/** Seed of requests that bring none, and of dummy weights. */
 	seed: number;
 	/** Largest `logprobs` and `promptLogprobs` a request may ask for; -1: no limit. */
@@ -63,6 +71,10 @@ export const ENGINE_DEFAULTS: Readonly<EngineConfig> = {
 	enableChunkedPrefill: true,
 	asyncScheduling: true,
 	schedulingPolicy: "fcfs",
+	enableLora: false,
+	maxLoras: 1,
+	maxLoraRank: 16,
+	maxCpuLoras: null,
 	seed: 0,
 	maxLogprobs: 20,
 	threads: null,
@@ -203,6 +215,11 @@ const MAX_N = 16_384;
 /** More threads than any machine has cores: a mistake, not a wish. */
 const MAX_THREADS = 1024;
 
+/** Each takes room on the device whether it is used or not. */
+const MAX_LORAS = 4096;
+/** vLLM's largest; beyond it an adapter is as slow as a second model. */
+const MAX_LORA_RANK = 512;
+
 const ENGINE_RULES: Record<keyof EngineConfig, Rule> = {
 	device: oneOf("auto", "webgpu", "cpu", "reference"),
 	dtype: oneOf("auto", "f32", "f16", "bf16"),
@@ -223,6 +240,10 @@ const ENGINE_RULES: Record<keyof EngineConfig, Rule> = {
 	enableChunkedPrefill: boolean,
 	asyncScheduling: boolean,
 	schedulingPolicy: oneOf("fcfs", "priority"),
+	enableLora: boolean,
+	maxLoras: integer(1, MAX_LORAS),
+	maxLoraRank: integer(1, MAX_LORA_RANK),
+	maxCpuLoras: nullOr(integer(1, MAX_LORAS)),
 	seed: integer(0),
 	maxLogprobs: integer(-1),
 	threads: nullOr(integer(1, MAX_THREADS)),
@@ -295,6 +316,12 @@ export function resolveEngineConfig(
 		throw new NanoVllmError(
 			"invalid_option",
 			`maxNumBatchedTokens is ${budget}, less than maxNumSeqs ${maxNumSeqs}: a step could not decode every running sequence. Raise the one or lower the other.`,
+		);
+	const { maxLoras, maxCpuLoras } = config;
+	if (maxCpuLoras !== null && maxCpuLoras < maxLoras)
+		throw new NanoVllmError(
+			"invalid_option",
+			`maxCpuLoras is ${maxCpuLoras}, less than maxLoras ${maxLoras}: adapters of one step must be in memory. Raise the one or lower the other.`,
 		);
 	return config;
 }

@@ -13,6 +13,9 @@ export type ErrorCode =
 	| "invalid_tokenizer" // tokenizer files or chat template broken
 	| "invalid_chat_template"
 	| "invalid_weights" // file truncated, header lying, overlapping offsets
+	| "adapter_not_found" // no such folder or file, or none loaded by this name
+	| "invalid_adapter" // broken, too large, or made for another model
+	| "unsupported_adapter" // kinds we do not run
 	| "missing_tensor"
 	| "shape_mismatch"
 	| "unsupported_dtype"

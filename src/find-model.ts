@@ -91,6 +91,21 @@ async function findFiles(
 	return openId(id, platform, { weights, signal, onProgress: onDownload });
 }
 
+/** An adapter's folder, a URL of one, an id of the hub, or files held already. @throws as findModel */
+export async function findAdapter(
+	path: string | ModelFiles,
+	names: readonly string[],
+	platform: Platform,
+	signal?: AbortSignal,
+): Promise<ModelFiles> {
+	const options = { revision: null, loadFormat: "safetensors" } as const;
+	return findFiles(path, options, platform, {
+		signal,
+		openId: (id, where, context) =>
+			hubFiles(id, where, { ...context, include: names }),
+	});
+}
+
 /** null where the name is no id of the hub, or that of a file or folder here. */
 async function idOf(
 	model: string,

@@ -23,6 +23,7 @@ export {
 	type RequestOptions,
 } from "./llm.ts";
 export type { LoadProgress } from "./load.ts";
+export type { LoraAdapter, LoraRequest } from "./lora.ts";
 export type { ModelConfig } from "./models/config.ts";
 export type { Prompt } from "./prompt.ts";
 export type { StructuredOutputs } from "./structured-outputs.ts";

@@ -7,6 +7,7 @@ import {
 	type SamplingParamsInput,
 	show,
 } from "./config.ts";
+import type { Adapter } from "./engine/adapters.ts";
 import { type EngineStats, LlmEngine } from "./engine/llm-engine.ts";
 import {
 	type CompletionDelta,
@@ -17,6 +18,7 @@ import type { SequenceParams } from "./engine/sequence.ts";
 import { type ModelFacts, sequenceParams } from "./engine/sequence-params.ts";
 import { NanoVllmError } from "./errors.ts";
 import { type LoadContext, type LoadedModel, loadModel } from "./load.ts";
+import { type LoraAdapter, LoraAdapters, type LoraRequest } from "./lora.ts";
 import type { ModelConfig } from "./models/config.ts";
 import { loadPlatform } from "./platform/detect.ts";
 import type { Platform } from "./platform/platform.ts";
@@ -39,9 +41,13 @@ export interface RequestOptions {
 	readonly signal?: AbortSignal;
 	/** With schedulingPolicy "priority": smaller runs first. */
 	readonly priority?: number;
+	/** With enableLora: the adapter to go through. */
+	readonly loraRequest?: LoraRequest | null;
 }
 
-export interface GenerateOptions extends RequestOptions {
+export interface GenerateOptions extends Omit<RequestOptions, "loraRequest"> {
+	/** With enableLora: one adapter for all prompts, or one (or null) per prompt. */
+	readonly loraRequest?: OneOrMany<LoraRequest | null>;
 	/** Called when a request ends, and at most ten times a second between. */
 	readonly progress?: (progress: GenerateProgress) => void;
 }
@@ -69,6 +75,12 @@ interface Submission {
 	readonly spec: GrammarSpec | null;
 }
 
+/** What a request keeps in use until it is over. */
+interface Held {
+	readonly grammar: Grammar | null;
+	readonly adapter: Adapter | null;
+}
+
 interface Started {
 	readonly requestId: string;
 	readonly done: Promise<RequestOutput>;
@@ -93,6 +105,8 @@ export class LLM {
 	readonly #schedulingPolicy: EngineConfig["schedulingPolicy"];
 	readonly #platform: Platform;
 	readonly #grammars: Grammars;
+	/** null without enableLora. */
+	readonly #adapters: LoraAdapters | null;
 	#numRequests = 0;
 
 	private constructor(
@@ -135,9 +149,18 @@ export class LLM {
 			...config,
 			maxNumBatchedTokens: model.maxNumBatchedTokens,
 			vocabSize,
+			maxLoras: config.enableLora ? config.maxLoras : 0,
 			now: platform.now,
 			yieldToEventLoop: platform.yieldToEventLoop,
 		});
+		this.#adapters = config.enableLora
+			? new LoraAdapters({
+					room: { targets: model.adapterTargets, maxRank: config.maxLoraRank },
+					maxHeld: config.maxCpuLoras ?? config.maxLoras,
+					platform,
+					onDropped: (adapter) => this.#engine.forgetAdapter(adapter),
+				})
+			: null;
 	}
 
 	/**
@@ -207,7 +230,7 @@ export class LLM {
 	streamChat(
 		messages: readonly ChatMessage[],
 		samplingParams?: SamplingParamsInput,
-		options: ChatOptions = {},
+		options: RequestOptions & Pick<ChatOptions, "template"> = {},
 	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
 		const tokenize = () => this.#tokenizeChat(messages, options.template);
 		return this.#stream(tokenize, samplingParams, options);
@@ -238,6 +261,27 @@ export class LLM {
 		return this.#engine.failure;
 	}
 
+	/**
+	 * Reads a LoRA adapter, so that requests may name it. Others generate meanwhile.
+	 * @param path a PEFT folder, a URL of one, an id of the hub, or files in memory
+	 * @throws adapter_not_found, invalid_adapter, unsupported_adapter, shape_mismatch; invalid_option without enableLora
+	 */
+	async loadLoraAdapter(
+		name: string,
+		path: string | ModelFiles,
+	): Promise<void> {
+		await this.#lora().load(name, path);
+	}
+
+	/** Forgets an adapter: no new request finds it, and when those it has are done its memory is free. @throws adapter_not_found */
+	unloadLoraAdapter(name: string): void {
+		this.#lora().unload(name);
+	}
+
+	listLoraAdapters(): LoraAdapter[] {
+		return this.#adapters?.list() ?? [];
+	}
+
 	stats(): EngineStats {
 		return this.#engine.stats();
 	}
@@ -254,6 +298,14 @@ export class LLM {
 
 	async [Symbol.asyncDispose](): Promise<void> {
 		await this.close();
+	}
+
+	#lora(): LoraAdapters {
+		if (this.#adapters !== null) return this.#adapters;
+		throw new NanoVllmError(
+			"invalid_option",
+			"the model was loaded without room for adapters. Load it with enableLora.",
+		);
 	}
 
 	#text(): NonNullable<LoadedModel["text"]> {
@@ -359,15 +411,22 @@ export class LLM {
 	/** Queues the submissions together, once what constrains them is compiled. */
 	async #submitAll(
 		submissions: readonly Submission[],
-		signal: AbortSignal | undefined,
+		{ signal, loraRequest }: GenerateOptions,
 		onDelta?: (delta: CompletionDelta) => void,
 	): Promise<Started[]> {
 		const plain = submissions.every(({ spec }) => spec === null);
 		const grammars = plain ? [] : await this.#compile(submissions, signal);
 		try {
-			return submissions.map((submission, i) =>
-				this.#submit(submission, grammars[i] ?? null, onDelta),
-			);
+			const adapters = loraRequest
+				? await this.#lora().acquire(loraRequest, submissions.length)
+				: [];
+			return submissions.map((submission, i) => {
+				const held = {
+					grammar: grammars[i] ?? null,
+					adapter: adapters[i] ?? null,
+				};
+				return this.#submit(submission, held, onDelta);
+			});
 		} finally {
 			for (const grammar of grammars) grammar?.release();
 		}
@@ -402,13 +461,14 @@ export class LLM {
 		const submissions = this.#prepare(list, tokenize, samplingParams, priority);
 		const started = await this.#submitAll(
 			submissions,
-			signal,
+			options,
 			progress && (() => report(false)),
 		);
 		const stop = () => {
 			for (const { requestId } of started) this.abort(requestId);
 		};
 		signal?.addEventListener("abort", stop, { once: true });
+		if (signal?.aborted) stop();
 		try {
 			const results = await Promise.allSettled(
 				started.map(async ({ done }) => {
@@ -428,8 +488,9 @@ export class LLM {
 	async *#stream(
 		tokenize: () => TokenizedPrompt,
 		samplingParams: SamplingParamsInput | undefined,
-		{ signal, priority }: RequestOptions,
+		options: RequestOptions,
 	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
+		const { signal, priority } = options;
 		signal?.throwIfAborted();
 		const submissions = this.#prepare(
 			[null],
@@ -445,7 +506,7 @@ export class LLM {
 		};
 		const [{ requestId, done }] = await this.#submitAll(
 			submissions,
-			signal,
+			options,
 			onDelta,
 		);
 		let settled = false;
@@ -476,7 +537,7 @@ export class LLM {
 
 	#submit(
 		{ prompt, params, priority }: Submission,
-		grammar: Grammar | null,
+		{ grammar, adapter }: Held,
 		onDelta?: (delta: CompletionDelta) => void,
 	): Started {
 		const requestId = `req-${this.#numRequests++}`;
@@ -495,6 +556,7 @@ export class LLM {
 				params,
 				priority,
 				startConstraint: grammar?.start,
+				adapter,
 				sink: createCollector({
 					requestId,
 					params,
@@ -513,7 +575,8 @@ export class LLM {
 				}),
 			});
 		});
-		done.catch(() => {}); // heard where it is awaited
+		const release = () => adapter && this.#adapters?.release(adapter);
+		done.then(release, release); // an error is heard where it is awaited
 		return { requestId, done };
 	}
 }

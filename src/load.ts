@@ -7,6 +7,8 @@ import type {
 } from "./backends/backend.ts";
 import type { KernelBench } from "./backends/kernel-bench.ts";
 import {
+	type AdapterTarget,
+	adapterTargets,
 	checkpointTensors,
 	type Program,
 	weightsOf,
@@ -15,6 +17,7 @@ import { checkWeights } from "./backends/read-weight.ts";
 import { type EngineConfig, resolveEngineConfig } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
 import { findModel, readJson } from "./find-model.ts";
+import { adaptable } from "./models/adaptable.ts";
 import { buildProgram } from "./models/architectures.ts";
 import { type ModelConfig, parseModelConfig } from "./models/config.ts";
 import {
@@ -65,6 +68,8 @@ export interface LoadedModel {
 	readonly numParameters: number;
 	readonly maxModelLen: number;
 	readonly maxNumBatchedTokens: number;
+	/** What adapters may change; nothing without enableLora. */
+	readonly adapterTargets: readonly AdapterTarget[];
 }
 
 /** A step of this many tokens takes about a second or less on the device. */
@@ -108,7 +113,9 @@ async function loadFrom(
 		modelConfig,
 		config.maxModelLen ?? modelConfig.maxPositionEmbeddings,
 	);
-	const program = gguf ? ggufProgram(asCheckpoint) : asCheckpoint;
+	const plain = gguf ? ggufProgram(asCheckpoint) : asCheckpoint;
+	const { enableLora, maxLoras: numSlots, maxLoraRank: maxRank } = config;
+	const program = enableLora ? adaptable(plain, { numSlots, maxRank }) : plain;
 	const text = config.skipTokenizerInit ? null : await loadText(files, gguf);
 	const backend = await openBackend(config, platform);
 	const wanted = limitsOf(config, modelConfig, backend.name);
@@ -138,6 +145,7 @@ async function loadFrom(
 			numParameters: countParameters(program),
 			maxModelLen,
 			maxNumBatchedTokens: wanted.maxNumBatchedTokens,
+			adapterTargets: adapterTargets(program),
 		};
 	} catch (error) {
 		await executable.close();

@@ -130,6 +130,7 @@ function timed(executable: Executable, host: HostStep[]): Executable {
 			host.push({ startMs, ms, numTokens, numSeqs, cachedTokens });
 			return output;
 		},
+		writeAdapter: (slot, adapter) => executable.writeAdapter(slot, adapter),
 		close: () => executable.close(),
 	};
 }

@@ -79,6 +79,20 @@ export interface Backend {
 	): Promise<Executable>;
 }
 
+/** W + b · a: what an adapter makes of a target W.  a: f32 [rank, columns]; b: f32 [rows, rank], the adapter's scale multiplied in */
+export interface LowRank {
+	readonly rank: number;
+	readonly a: Float32Array;
+	readonly b: Float32Array;
+}
+
+/** An adapter's matrices by the names of their targets, checked against the program; targets it leaves alone are absent. */
+export interface AdapterWeights {
+	/** The largest of its targets' ranks. */
+	readonly rank: number;
+	readonly targets: ReadonlyMap<string, LowRank>;
+}
+
 /** What a program would take of a device's memory. */
 export interface MemoryNeed {
 	readonly weightBytes: number;
@@ -103,6 +117,12 @@ export interface Executable {
 	 * @throws (rejects) device_lost, out_of_memory, backend_failed: the executable is then only good for `close`
 	 */
 	submit(input: StepInput): Promise<StepOutput>;
+	/**
+	 * Puts an adapter into a slot of a program that has some, in place of what was there: steps submitted before do not see it, those
+	 * submitted once the promise is kept do.
+	 * @throws (rejects) as submit
+	 */
+	writeAdapter(slot: number, adapter: AdapterWeights): Promise<void>;
 	close(): Promise<void>;
 }
 
@@ -136,6 +156,10 @@ export interface StepInput {
 	numCarried: number;
 	carryTo: Int32Array;
 	carryFrom: Int32Array;
+	/** Tokens that go through the adapter in slot s: adapterTokens[adapterStart[s] .. adapterStart[s+1]-1], ascending. The others are in no list. */
+	adapterTokens: Int32Array;
+	/** [number of slots + 1] */
+	adapterStart: Int32Array;
 	sampling: SamplingInput;
 }
 

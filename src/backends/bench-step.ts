@@ -40,6 +40,8 @@ export function stepOf(one: BenchStep, blockSize: number): StepInput {
 		numCarried: 0,
 		carryTo: new Int32Array(0),
 		carryFrom: new Int32Array(0),
+		adapterTokens: new Int32Array(0),
+		adapterStart: new Int32Array(1),
 		sampling: samplingOf(one, numRows),
 	};
 }

@@ -172,6 +172,33 @@ export type Op =
 			readonly scale: number;
 			readonly residual: Activation;
 	  }
+	/** With [g, u] = input[t]: output[t] = act(g) ∘ u, the end of a gated layer whose sums somebody else adds to first. */
+	| {
+			readonly op: "gate";
+			readonly input: Activation;
+			readonly activation: ActivationFunction;
+			readonly output: Activation;
+	  }
+	/** residual[t] += scale · norm(input[t]) */
+	| {
+			readonly op: "normAdd";
+			readonly input: Activation;
+			readonly norm: Norm;
+			readonly scale: number;
+			readonly residual: Activation;
+	  }
+	/**
+	 * What adapters add to the linear before (Hu et al. 2021): of every target, with the a and b of the slot that token t goes through,
+	 * output[t, firstRow ..] += scale · b · (a · norm(input[t])); tokens without an adapter are left as they are.
+	 */
+	| {
+			readonly op: "lora";
+			readonly input: Activation;
+			readonly norm: Norm | null;
+			readonly targets: readonly AdapterTarget[];
+			readonly scale: number;
+			readonly output: Activation;
+	  }
 	/** output[r] = cap(scale · weight · norm(input[logitRows[r]])), cap as in attention */
 	| {
 			readonly op: "logits";
@@ -185,6 +212,21 @@ export type Op =
 	/** One token id per sampling row, and the logprobs asked for: see sample.ts of the reference backend. */
 	| { readonly op: "sample"; readonly logits: Activation };
 
+/** A matrix of the checkpoint that adapters may change. Rows firstRow, firstRow + 1, … of the linear it is part of are its own. */
+export interface AdapterTarget {
+	/** Its tensor's name, without ".weight". */
+	readonly name: string;
+	readonly rows: number;
+	readonly columns: number;
+	readonly firstRow: number;
+}
+
+/** Room for adapters: so many at once, of at most this rank. */
+export interface AdapterSlots {
+	readonly numSlots: number;
+	readonly maxRank: number;
+}
+
 export interface Program {
 	/** Architecture, for messages. */
 	readonly name: string;
@@ -192,6 +234,8 @@ export interface Program {
 	/** Attention layers, in order: what the KV cache must hold. */
 	readonly kvLayers: readonly Heads[];
 	readonly ops: readonly Op[];
+	/** What its lora ops have room for; absent: it has none. */
+	readonly adapters?: AdapterSlots;
 }
 
 /** Every weight of a program once, in the order of first use. */
@@ -224,6 +268,11 @@ export function tensorShape(
 	{ rows, view }: WeightPart,
 ): readonly number[] {
 	return view?.shape ?? [rows, ...shape.slice(1)];
+}
+
+/** Every matrix adapters may change. */
+export function adapterTargets(program: Program): readonly AdapterTarget[] {
+	return program.ops.flatMap((op) => (op.op === "lora" ? op.targets : []));
 }
 
 /** Bytes one token takes in the KV cache of all layers. */

@@ -1,6 +1,6 @@
 /** One answer of a chat, printed as it comes and timed. */
 import type { SamplingParamsInput } from "../config.ts";
-import type { ChatMessage, LLM } from "../index.ts";
+import type { ChatMessage, LLM, LoraRequest } from "../index.ts";
 import { printable } from "./terminal.ts";
 
 export interface Answer {
@@ -19,6 +19,7 @@ export async function streamAnswer(
 	llm: LLM,
 	messages: readonly ChatMessage[],
 	params: SamplingParamsInput,
+	loraRequest: LoraRequest | null,
 	signal: AbortSignal,
 ): Promise<Answer> {
 	const start = performance.now();
@@ -28,7 +29,7 @@ export async function streamAnswer(
 	let firstMs = 0;
 	let numContextTokens: number | null = null;
 	let end: Answer["end"] = "complete";
-	const deltas = llm.streamChat(messages, params, { signal });
+	const deltas = llm.streamChat(messages, params, { signal, loraRequest });
 	try {
 		for (;;) {
 			const { value, done } = await deltas.next();

@@ -4,8 +4,10 @@ import type {
 	GenerateOptions,
 	GenerateProgress,
 	LLM,
+	LoraRequest,
 	RequestOutput,
 } from "../index.ts";
+import type { NamedAdapters } from "./adapters.ts";
 import { figure, grouped, plural } from "./format.ts";
 import type { Task } from "./prompts.ts";
 
@@ -14,10 +16,14 @@ export async function runTasks(
 	llm: LLM,
 	tasks: readonly Task[],
 	params: SamplingParamsInput,
+	adapters: NamedAdapters,
 	{ progress, signal }: GenerateOptions,
 ): Promise<RequestOutput[]> {
 	const texts = tasks.flatMap((t) => (t.kind === "continue" ? [t.prompt] : []));
 	const chats = tasks.flatMap((t) => (t.kind === "chat" ? [t.messages] : []));
+	const loraOf = (kind: Task["kind"]) =>
+		tasks.filter((t) => t.kind === kind).map((t) => adapters.request(t.lora));
+	const [textLora, chatLora] = [loraOf("continue"), loraOf("chat")];
 	const finished = [0, 0];
 	const start = performance.now();
 	const before = llm.stats();
@@ -34,10 +40,18 @@ export async function runTasks(
 		});
 	};
 	const [continued, answered] = await Promise.all([
-		llm.generate(texts, params, { signal, progress: report(0) }),
+		llm.generate(texts, params, {
+			signal,
+			progress: report(0),
+			loraRequest: orNone(textLora),
+		}),
 		chats.length === 0
 			? []
-			: llm.chat(chats, params, { signal, progress: report(1) }),
+			: llm.chat(chats, params, {
+					signal,
+					progress: report(1),
+					loraRequest: orNone(chatLora),
+				}),
 	]);
 	let text = 0;
 	let chat = 0;
@@ -45,6 +59,10 @@ export async function runTasks(
 		kind === "continue" ? continued[text++] : answered[chat++],
 	);
 }
+
+/** A model without room for adapters is asked for none. */
+const orNone = (requests: readonly (LoraRequest | null)[]) =>
+	requests.every((request) => request === null) ? undefined : requests;
 
 /** Tokens per second of each phase. The time between two reports is the phase's that made more tokens in it. */
 export function createMeter(): (progress: GenerateProgress) => string {

@@ -2,7 +2,8 @@
 import type { Command } from "commander";
 import { resolveSamplingParams, type SamplingParamsInput } from "../config.ts";
 import { NanoVllmError } from "../errors.ts";
-import type { LLM } from "../index.ts";
+import type { LLM, LoraRequest } from "../index.ts";
+import { addLoraFlags, namedAdapters } from "./adapters.ts";
 import { type Answer, streamAnswer } from "./answer.ts";
 import { Conversation } from "./conversation.ts";
 import { addEngineFlags, engineOptions } from "./engine-flags.ts";
@@ -44,6 +45,7 @@ export function addChat(program: Command): void {
 			chat(model, options),
 		);
 	addModelFlag(command);
+	addLoraFlags(command);
 	addSamplingFlags(command);
 	addStructuredFlags(command);
 	addEngineFlags(command);
@@ -55,17 +57,19 @@ async function chat(
 ): Promise<void> {
 	const given = { ...samplingOptions(options), ...structuredOptions(options) };
 	resolveSamplingParams(given); // wrong ones are told before a model is loaded
+	const adapters = namedAdapters(options);
 	const llm = await withInterrupt((signal) =>
 		openModel(
 			chosenModel(model, options.model),
-			engineOptions(options),
+			adapters.withRoom(engineOptions(options)),
 			signal,
 		),
 	);
 	// As a chat completion: no bound but the context.
 	const params = { maxTokens: null, ...llm.defaultSamplingParams, ...given };
 	try {
-		await new ChatSession(llm, params, options.system ?? null).run();
+		const lora = adapters.request();
+		await new ChatSession(llm, params, lora, options.system ?? null).run();
 	} finally {
 		await llm.close();
 	}
@@ -74,15 +78,22 @@ async function chat(
 class ChatSession {
 	readonly #llm: LLM;
 	readonly #params: SamplingParamsInput;
+	readonly #loraRequest: LoraRequest | null;
 	readonly #conversation: Conversation;
 	readonly #reader: LineReader;
 	/** Stops the answer that is being given; null at the prompt. */
 	#answering: AbortController | null = null;
 	#last: Answer | null = null;
 
-	constructor(llm: LLM, params: SamplingParamsInput, system: string | null) {
+	constructor(
+		llm: LLM,
+		params: SamplingParamsInput,
+		loraRequest: LoraRequest | null,
+		system: string | null,
+	) {
 		this.#llm = llm;
 		this.#params = params;
+		this.#loraRequest = loraRequest;
 		const { tokenizer } = llm;
 		this.#conversation = new Conversation(
 			system,
@@ -169,7 +180,13 @@ class ChatSession {
 		for (;;) {
 			try {
 				const { messages } = this.#conversation;
-				return await streamAnswer(this.#llm, messages, this.#params, signal);
+				return await streamAnswer(
+					this.#llm,
+					messages,
+					this.#params,
+					this.#loraRequest,
+					signal,
+				);
 			} catch (error) {
 				const tooLong =
 					error instanceof NanoVllmError && error.code === "prompt_too_long";

@@ -56,6 +56,10 @@ export const ENGINE_FLAGS: Readonly<Record<keyof EngineConfig, Flag>> = {
 		about: "order of waiting requests",
 		choices: ["fcfs", "priority"],
 	},
+	enableLora: { about: "make room for LoRA adapters" },
+	maxLoras: count("different adapters in one step"),
+	maxLoraRank: count("largest rank of an adapter"),
+	maxCpuLoras: count("adapters kept in memory (default: --max-loras)"),
 	seed: {
 		about: "seed of requests without one, and of dummy weights",
 		value: "n",

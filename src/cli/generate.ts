@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { resolveSamplingParams, type SamplingParamsInput } from "../config.ts";
 import { NanoVllmError } from "../errors.ts";
 import type { LLM, RequestOutput } from "../index.ts";
+import { addLoraFlags, type NamedAdapters, namedAdapters } from "./adapters.ts";
 import {
 	createMeter,
 	runTasks,
@@ -72,6 +73,7 @@ export function addGenerate(program: Command): void {
 			withInterrupt((signal) => generate(args, options, signal)),
 		);
 	addModelFlag(command);
+	addLoraFlags(command);
 	addSamplingFlags(command);
 	addOutputFlags(command);
 	addStructuredFlags(command);
@@ -91,7 +93,9 @@ async function generate(
 	if (options.stream) checkStream(tasks, options);
 	const given = { ...samplingOptions(options), ...structuredOptions(options) };
 	resolveSamplingParams(given); // wrong ones are told before a model is loaded
-	const engine = engineOptions(options);
+	const adapters = namedAdapters(options);
+	for (const { lora } of tasks) adapters.request(lora); // as these
+	const engine = adapters.withRoom(engineOptions(options));
 	const model = chosenModel(undefined, options.model);
 	const llm = await openModel(model, engine, signal);
 	try {
@@ -105,11 +109,12 @@ async function generate(
 			? ({ tokenIds }) => tokenIds.map((id) => `${id} `).join("")
 			: ({ text }) => text;
 		const totals = options.stream
-			? await streamTask(llm, tasks[0], params, textOf, signal)
+			? await streamTask(llm, tasks[0], params, adapters, textOf, signal)
 			: await batchTasks(
 					llm,
 					tasks,
 					params,
+					adapters,
 					(results) => {
 						if (options.json) printJson(results);
 						else printOutputs(tasks, results, textOf);
@@ -149,6 +154,7 @@ async function batchTasks(
 	llm: LLM,
 	tasks: readonly Task[],
 	params: SamplingParamsInput,
+	adapters: NamedAdapters,
 	print: (results: readonly RequestOutput[]) => void,
 	signal: AbortSignal,
 ): Promise<Totals> {
@@ -157,7 +163,7 @@ async function batchTasks(
 	const start = performance.now();
 	let results: RequestOutput[];
 	try {
-		results = await runTasks(llm, tasks, params, {
+		results = await runTasks(llm, tasks, params, adapters, {
 			signal,
 			progress: (progress) => status.show(meter(progress)),
 		});
@@ -173,14 +179,16 @@ async function streamTask(
 	llm: LLM,
 	task: Task,
 	params: SamplingParamsInput,
+	adapters: NamedAdapters,
 	textOf: TextOf,
 	signal: AbortSignal,
 ): Promise<Totals> {
 	const start = performance.now();
+	const loraRequest = adapters.request(task.lora);
 	const deltas =
 		task.kind === "chat"
-			? llm.streamChat(task.messages, params, { signal })
-			: llm.stream(task.prompt, params, { signal });
+			? llm.streamChat(task.messages, params, { signal, loraRequest })
+			: llm.stream(task.prompt, params, { signal, loraRequest });
 	if (process.stdout.isTTY && task.kind === "continue")
 		process.stdout.write(paint("cyan", printable(promptText(task))));
 	for (;;) {

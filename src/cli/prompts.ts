@@ -4,9 +4,13 @@ import { text } from "node:stream/consumers";
 import { NanoVllmError } from "../errors.ts";
 import type { ChatMessage, Prompt } from "../index.ts";
 
-export type Task =
+export type Task = (
 	| { readonly kind: "continue"; readonly prompt: Prompt }
-	| { readonly kind: "chat"; readonly messages: readonly ChatMessage[] };
+	| { readonly kind: "chat"; readonly messages: readonly ChatMessage[] }
+) & {
+	/** The adapter it names. */
+	readonly lora?: string;
+};
 
 export interface PromptSources {
 	readonly args: readonly string[];
@@ -80,10 +84,12 @@ const isTaskObject = (value: unknown): value is Record<string, unknown> =>
 function jsonTask(value: unknown, where: string, chat: boolean): Task {
 	if (isTaskObject(value)) {
 		const { prompt, promptTokenIds, messages } = value;
-		if (typeof prompt === "string") return plainTask(prompt, chat);
-		if (Array.isArray(messages)) return { kind: "chat", messages };
+		const lora = typeof value.lora === "string" ? { lora: value.lora } : {};
+		if (typeof prompt === "string")
+			return { ...plainTask(prompt, chat), ...lora };
+		if (Array.isArray(messages)) return { kind: "chat", messages, ...lora };
 		if (Array.isArray(promptTokenIds))
-			return { kind: "continue", prompt: { promptTokenIds } };
+			return { kind: "continue", prompt: { promptTokenIds }, ...lora };
 	}
 	throw new NanoVllmError(
 		"invalid_prompt",

@@ -1,5 +1,6 @@
 /** Turns scheduled sequences into the flat arrays of one step. Knows no device and no scheduling. After vLLM's model runner. */
 import type { SamplingInput, StepInput } from "../backends/backend.ts";
+import type { Adapter } from "./adapters.ts";
 import type { Batch } from "./scheduler.ts";
 import type { Sequence, StepRow } from "./sequence.ts";
 
@@ -15,14 +16,23 @@ export interface PackLimits {
 	readonly maxNumSeqs: number;
 	readonly maxNumBatchedTokens: number;
 	readonly vocabSize: number;
+	/** Adapters at once; absent: none. */
+	readonly maxLoras?: number;
 }
 
-/** @returns a function that packs one batch after another into the same arrays */
-export function createPacker(limits: PackLimits): (batch: Batch) => PackedStep {
+/**
+ * @param slotOf where the adapter of a scheduled sequence lies
+ * @returns a function that packs one batch after another into the same arrays
+ */
+export function createPacker(
+	limits: PackLimits,
+	slotOf: (adapter: Adapter) => number = () => 0,
+): (batch: Batch) => PackedStep {
 	const input = allocate(limits);
 	return (batch) => {
 		const rows: StepRow[] = [];
 		packTokens(input, batch, limits.blockSize);
+		packAdapters(input, batch, slotOf);
 		packSampleRows(input, batch, rows, limits.vocabSize);
 		packScoreRows(input, batch, rows);
 		return { input, rows };
@@ -64,6 +74,32 @@ function packTokens(input: StepInput, batch: Batch, blockSize: number): void {
 	input.numSeqs = scheduled.length;
 	input.numDecodes = batch.numDecodes;
 	input.numCarried = numCarried;
+}
+
+/** Lists the tokens of each slot's adapter, slot by slot: sequences are counted first, then put in their places. */
+function packAdapters(
+	{ adapterStart, adapterTokens, queryStart }: StepInput,
+	{ scheduled }: Batch,
+	slotOf: (adapter: Adapter) => number,
+): void {
+	const numSlots = adapterStart.length - 1;
+	if (numSlots === 0) return;
+	adapterStart.fill(0);
+	for (const { seq, numTokens } of scheduled)
+		if (seq.adapter !== null)
+			adapterStart[slotOf(seq.adapter) + 1] += numTokens;
+	for (let slot = 0; slot < numSlots; slot++)
+		adapterStart[slot + 1] += adapterStart[slot];
+	for (let s = 0; s < scheduled.length; s++) {
+		const { adapter } = scheduled[s].seq;
+		if (adapter === null) continue;
+		const slot = slotOf(adapter);
+		for (let t = queryStart[s]; t < queryStart[s + 1]; t++)
+			adapterTokens[adapterStart[slot]++] = t;
+	}
+	// Each start has moved to its slot's end, which is where the next slot starts.
+	adapterStart.copyWithin(1, 0, numSlots);
+	adapterStart[0] = 0;
 }
 
 function packSampleRows(
@@ -213,6 +249,7 @@ function reserve<A extends Int32Array | Float32Array | Uint32Array>(
 function allocate({
 	maxNumSeqs: S,
 	maxNumBatchedTokens: T,
+	maxLoras = 0,
 }: PackLimits): StepInput {
 	// Sampling rows (at most one a sequence) and scoring rows (at most one a token) together.
 	const R = S + T;
@@ -233,6 +270,8 @@ function allocate({
 		numCarried: 0,
 		carryTo: new Int32Array(S),
 		carryFrom: new Int32Array(S),
+		adapterTokens: new Int32Array(maxLoras > 0 ? T : 0),
+		adapterStart: new Int32Array(maxLoras + 1),
 		sampling: {
 			temperature: new Float32Array(S),
 			topK: new Int32Array(S),

@@ -28,7 +28,10 @@ export class BlockManager {
 	readonly #previous: Int32Array;
 	#numFree: number;
 
-	/** A content id names one prefix: the block's tokens and all before them. 0: the block holds no registered content. */
+	/**
+	 * A content id names one prefix: the block's tokens, all before them, and the adapter they went through (Sequence.rootContentId).
+	 * 0: the block holds no registered content.
+	 */
 	readonly #contentId: Float64Array;
 	readonly #parentContentId: Float64Array;
 	readonly #hashOf: Float64Array;
@@ -136,7 +139,7 @@ export class BlockManager {
 		}
 		seq.numBlocks = 0;
 		seq.numRegisteredBlocks = 0;
-		seq.lastContentId = 0;
+		seq.lastContentId = seq.rootContentId;
 		seq.numComputedTokens = 0;
 	}
 

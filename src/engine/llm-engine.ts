@@ -10,7 +10,8 @@ import type {
 	StepOutput,
 } from "../backends/backend.ts";
 import { assert, NanoVllmError } from "../errors.ts";
-import { createPacker } from "./batch.ts";
+import { type Adapter, AdapterSlots } from "./adapters.ts";
+import { createPacker, type PackedStep } from "./batch.ts";
 import { BlockManager } from "./block-manager.ts";
 import type { TokenConstraint } from "./constraint.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -25,6 +26,8 @@ export interface LlmEngineConfig {
 	readonly asyncScheduling: boolean;
 	readonly seed: number;
 	readonly vocabSize: number;
+	/** Adapters that may run in one step; absent: the program has no room for any. */
+	readonly maxLoras?: number;
 	/** Milliseconds, monotonic. */
 	readonly now: () => number;
 	/** Lets timers, sockets and signals run between steps of a backend that computes on this thread. */
@@ -39,6 +42,8 @@ export interface EngineRequest {
 	readonly priority: number;
 	/** Makes each sequence's constraint, its first mask ready; null: none. */
 	readonly startConstraint?: (() => TokenConstraint) | null;
+	/** Absent or null: the model as it is. */
+	readonly adapter?: Adapter | null;
 	readonly sink: RequestSink;
 }
 
@@ -107,6 +112,7 @@ export class LlmEngine {
 	readonly #config: LlmEngineConfig;
 	readonly #executable: Executable;
 	readonly #blocks: BlockManager;
+	readonly #adapters: AdapterSlots;
 	readonly #scheduler: Scheduler;
 	readonly #pack: ReturnType<typeof createPacker>;
 	readonly #requests = new Map<string, RequestState>();
@@ -132,8 +138,9 @@ export class LlmEngine {
 			config.blockSize,
 			config,
 		);
-		this.#scheduler = new Scheduler(config, this.#blocks);
-		this.#pack = createPacker(config);
+		this.#adapters = new AdapterSlots(config.maxLoras ?? 0);
+		this.#scheduler = new Scheduler(config, this.#blocks, this.#adapters);
+		this.#pack = createPacker(config, (it) => this.#adapters.slotOf(it));
 	}
 
 	/** Queues a request and starts the loop if it rests. Prompt and parameters are checked by the caller. @throws engine_closed */
@@ -156,6 +163,7 @@ export class LlmEngine {
 					promptTokenIds: request.promptTokenIds,
 					sibling: first,
 					constraint: request.startConstraint?.(),
+					adapter: request.adapter,
 				}),
 			);
 		}
@@ -221,6 +229,11 @@ export class LlmEngine {
 		this.#blocks.resetPrefixCache();
 	}
 
+	/** An adapter that no request uses any more leaves its slot. */
+	forgetAdapter(adapter: Adapter): void {
+		this.#adapters.forget(adapter);
+	}
+
 	/** Fails what is running, lets the step in flight end, and frees the device. */
 	async close(): Promise<void> {
 		this.#closed ??= new NanoVllmError(
@@ -240,7 +253,10 @@ export class LlmEngine {
 			for (;;) {
 				if (flight !== null && this.#unmasked.size > 0)
 					await Promise.race([this.#nextMasks(), settled(flight.output)]);
-				const next = this.#launch();
+				const step = this.#prepare();
+				for (const { slot, adapter } of this.#adapters.takeWrites())
+					await this.#executable.writeAdapter(slot, adapter.weights);
+				const next = step && this.#launch(step);
 				if (next === null && flight === null) {
 					if (this.#unmasked.size === 0) break;
 					await this.#nextMasks();
@@ -276,8 +292,8 @@ export class LlmEngine {
 		await null; // all that settled with it
 	}
 
-	/** Schedules and submits one step; null where there is nothing to run now. */
-	#launch(): Flight | null {
+	/** Schedules and packs one step; null where there is nothing to run now. */
+	#prepare(): PackedStep | null {
 		const batch = this.#scheduler.schedule();
 		if (batch === null) return null;
 		this.#numSteps++;
@@ -287,7 +303,10 @@ export class LlmEngine {
 			const prompt = Math.min(numTokens, seq.numPromptTokens - start);
 			if (prompt > 0) this.#prefilled(seq, prompt, samples);
 		}
-		const { input, rows } = this.#pack(batch);
+		return this.#pack(batch);
+	}
+
+	#launch({ input, rows }: PackedStep): Flight {
 		const output = this.#executable.submit(input);
 		output.catch(() => {}); // heard where it is awaited
 		return { rows, output };

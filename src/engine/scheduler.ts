@@ -5,8 +5,8 @@
  * rest of the token budget. When blocks run out the last sequence in order gives up its own and is computed again later.
  */
 import { assert } from "../errors.ts";
+import { AdapterSlots } from "./adapters.ts";
 import type { BlockManager } from "./block-manager.ts";
-import { PriorityQueue } from "./priority-queue.ts";
 import {
 	type FinishReason,
 	RUNNING,
@@ -14,6 +14,7 @@ import {
 	type SequenceStatus,
 	WAITING,
 } from "./sequence.ts";
+import { inOrder, WaitingQueue } from "./waiting-queue.ts";
 
 export interface SchedulerConfig {
 	readonly maxNumSeqs: number;
@@ -38,14 +39,11 @@ export interface Batch {
 
 type StepStarts = Map<Sequence, number>;
 
-/** First by priority, then by arrival. */
-const inOrder = (a: Sequence, b: Sequence) =>
-	a.priority - b.priority || a.arrival - b.arrival;
-
 export class Scheduler {
 	readonly #config: SchedulerConfig;
 	readonly #blocks: BlockManager;
-	readonly #waiting = new PriorityQueue<Sequence>(inOrder);
+	readonly #adapters: AdapterSlots;
+	readonly #waiting: WaitingQueue;
 	/** In order of priority and arrival; those that ended or were preempted since the last step are dropped by the next. */
 	#running: Sequence[] = [];
 	#numRunning = 0;
@@ -55,9 +53,15 @@ export class Scheduler {
 	numPrefixQueryTokens = 0;
 	numPrefixHitTokens = 0;
 
-	constructor(config: SchedulerConfig, blocks: BlockManager) {
+	constructor(
+		config: SchedulerConfig,
+		blocks: BlockManager,
+		adapters = new AdapterSlots(0),
+	) {
 		this.#config = config;
 		this.#blocks = blocks;
+		this.#adapters = adapters;
+		this.#waiting = new WaitingQueue(adapters);
 	}
 
 	get numWaiting(): number {
@@ -88,10 +92,16 @@ export class Scheduler {
 
 	#end(seq: Sequence, status: SequenceStatus): void {
 		if (seq.isFinished) return;
-		if (seq.status.kind === "running") this.#numRunning--;
+		if (seq.status.kind === "running") this.#leave(seq);
 		else this.#numWaiting--;
 		seq.status = status;
 		this.#blocks.release(seq);
+	}
+
+	/** What no longer runs counts no more and holds no adapter. */
+	#leave(seq: Sequence): void {
+		this.#numRunning--;
+		this.#adapters.release(seq.adapter);
 	}
 
 	/** The next step, or null where nothing can run now. Counts the scheduled tokens as computed. */
@@ -177,16 +187,16 @@ export class Scheduler {
 	#preempt(seq: Sequence): void {
 		this.#blocks.release(seq);
 		seq.status = WAITING;
-		this.#numRunning--;
+		this.#leave(seq);
 		seq.numPreemptions++;
 		this.numPreemptions++;
 		this.add(seq);
 	}
 
-	/** Takes the head of the queue into the running sequences if its first chunk fits; strictly in order, so nobody starves. */
+	/** Takes the head of the queue into the running sequences if its first chunk fits; in order, so that nobody starves. */
 	#admit(budget: number, step: StepStarts): Sequence | null {
 		if (this.#numRunning >= this.#config.maxNumSeqs) return null;
-		const seq = this.#nextWaiting();
+		const seq = this.#waiting.peek();
 		if (seq === undefined || seq.pendingRow !== null || seq.awaitsMask)
 			return null;
 		this.#attachPrefix(seq, step);
@@ -202,6 +212,7 @@ export class Scheduler {
 		this.#numWaiting--;
 		seq.status = RUNNING;
 		this.#numRunning++;
+		this.#adapters.acquire(seq.adapter);
 		this.#running.push(seq);
 		if (seq.numCachedTokens === null) {
 			seq.numCachedTokens = seq.numComputedTokens;
@@ -220,16 +231,7 @@ export class Scheduler {
 		else if (readsPrefixCache(seq)) this.#blocks.attachCached(seq);
 	}
 
-	#nextWaiting(): Sequence | undefined {
-		for (;;) {
-			const seq = this.#waiting.peek();
-			if (seq?.status.kind !== "finished" && seq?.status.kind !== "failed")
-				return seq;
-			this.#waiting.pop();
-		}
-	}
-
-	/** The laws: sequences are counted, waiting ones hold no blocks, running ones hold what they computed; and the block manager's. */
+	/** The laws: sequences are counted, waiting ones hold no blocks, running ones hold what they computed; and the block manager's and the adapter slots'. */
 	checkIntegrity(): void {
 		const running = this.#running.filter((seq) => seq.status === RUNNING);
 		assert(
@@ -253,6 +255,7 @@ export class Scheduler {
 				"computed tokens have blocks",
 			);
 		this.#blocks.checkIntegrity(running);
+		this.#adapters.checkIntegrity(running);
 	}
 }
 

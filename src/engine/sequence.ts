@@ -3,6 +3,7 @@
  * After nano-vllm's sequence.py; a request with n > 1 holds n of them.
  */
 import type { SamplingParams } from "../config.ts";
+import type { Adapter } from "./adapters.ts";
 import type { TokenConstraint } from "./constraint.ts";
 
 export type FinishReason = "stop" | "length" | "abort";
@@ -59,6 +60,8 @@ export class Sequence {
 	readonly sibling: Sequence | null;
 	/** What its next token must obey, beyond params; null: nothing. */
 	readonly constraint: TokenConstraint | null;
+	/** null: the model as it is. */
+	readonly adapter: Adapter | null;
 
 	status: SequenceStatus = WAITING;
 	/** Known tokens are tokenIds[0 .. numTokens-1]: prompt, then output. */
@@ -79,7 +82,7 @@ export class Sequence {
 	numBlocks = 0;
 	/** The first numRegisteredBlocks are in the prefix cache; lastContentId names the prefix they hold. */
 	numRegisteredBlocks = 0;
-	lastContentId = 0;
+	lastContentId: number;
 
 	constructor(init: {
 		requestId: string;
@@ -91,6 +94,7 @@ export class Sequence {
 		promptTokenIds: Int32Array;
 		sibling: Sequence | null;
 		constraint?: TokenConstraint | null;
+		adapter?: Adapter | null;
 	}) {
 		this.requestId = init.requestId;
 		this.arrival = init.arrival;
@@ -104,6 +108,15 @@ export class Sequence {
 		this.tokenIds = init.promptTokenIds;
 		this.sibling = init.sibling;
 		this.constraint = init.constraint ?? null;
+		this.adapter = init.adapter ?? null;
+		this.lastContentId = this.rootContentId;
+	}
+
+	/**
+	 * Names the empty prefix: the model's own and each adapter's are different ones, as keys and values behind them are. Blocks have ids above 0.
+	 */
+	get rootContentId(): number {
+		return this.adapter === null ? 0 : -this.adapter.id;
 	}
 
 	/** Output tokens, the one in flight included. */

@@ -47,7 +47,7 @@ export async function downloadModel(
 export async function hubFiles(
 	id: ModelId,
 	platform: Platform,
-	options: Omit<SnapshotOptions, "include">,
+	options: SnapshotOptions,
 ): Promise<ModelFiles> {
 	if (platform.files === null)
 		return inPlace(await openHub(platform), id, options.signal);

@@ -15,7 +15,7 @@ export const CHECKPOINT = join(ROOT, "test/golden/qwen3/tied-group2");
 const CHAT_TEMPLATE =
 	"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
-const CONFIG = {
+export const CONFIG = {
 	architectures: ["Qwen3ForCausalLM"],
 	vocab_size: 908,
 	hidden_size: 32,

@@ -118,6 +118,8 @@ export class StepWriter {
 			numCarried: carryTo.length,
 			carryTo: ints(carryTo),
 			carryFrom: ints(carryFrom),
+			adapterTokens: ints([]),
+			adapterStart: ints([0]),
 			sampling: this.#samplingInput(sampling, scoring.length),
 		};
 		const labels = rows.map(

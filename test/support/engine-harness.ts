@@ -111,6 +111,7 @@ export function countingExecutable(
 			);
 			return { tokenIds, failedRows: new Map(), logprobs: null };
 		},
+		async writeAdapter() {},
 		async close() {},
 	};
 }

@@ -9,7 +9,7 @@ import { GOLDEN_LOAD, type GoldenCase, worstScore } from "./golden-case.ts";
 
 export type GoldenSet = "qwen3" | "families";
 
-const goldenFolder = (set: GoldenSet) =>
+export const goldenFolder = (set: GoldenSet) =>
 	fileURLToPath(new URL(`../golden/${set}`, import.meta.url));
 
 export const GOLDEN_FOLDER = goldenFolder("qwen3");

@@ -1,10 +1,11 @@
 /**
  * Drives scheduler and packer step by step over a model that is one integer per token: the state of token p is a hash of the
  * state at p - 1, read through the block table, and of token p; the token sampled is a function of the state. A wrong slot,
- * block, position or carried token changes every token after it, and what a request must give is a loop of three lines.
+ * block, position, carried token or adapter changes every token after it, and what a request must give is a loop of three lines.
  */
 import assert from "node:assert/strict";
 import type { StepInput } from "../../src/backends/backend.ts";
+import { type Adapter, AdapterSlots } from "../../src/engine/adapters.ts";
 import { createPacker } from "../../src/engine/batch.ts";
 import { BlockManager } from "../../src/engine/block-manager.ts";
 import {
@@ -22,6 +23,8 @@ export interface LockStepOptions extends SchedulerConfig {
 	readonly enablePrefixCaching: boolean;
 	/** Read the tokens of a step after the next one is submitted. */
 	readonly overlap: boolean;
+	/** Adapters at once; absent: none. */
+	readonly maxLoras?: number;
 }
 
 interface Flight {
@@ -36,20 +39,25 @@ const mix = (state: number, token: number) => {
 	return (h ^ (h >>> 13)) >>> 0;
 };
 const EMPTY = 1;
+/** What an adapter makes of a token. */
+const keyOf = (adapter: Adapter | null) =>
+	adapter === null ? 0 : 256 * adapter.id;
 
 /** Tokens the integer model gives, greedily, until `stops` says so. */
 export function expectedOutput(
 	promptTokenIds: readonly number[],
 	maxTokens: number,
 	eos: readonly number[] = [],
+	adapter: Adapter | null = null,
 ): number[] {
 	const output: number[] = [];
-	let state = promptTokenIds.reduce(mix, EMPTY);
+	const key = keyOf(adapter);
+	let state = promptTokenIds.reduce((s, id) => mix(s, id ^ key), EMPTY);
 	while (output.length < maxTokens) {
 		const token = state % VOCAB_SIZE;
 		output.push(token);
 		if (eos.includes(token)) break;
-		state = mix(state, token);
+		state = mix(state, token ^ key);
 	}
 	return output;
 }
@@ -57,6 +65,9 @@ export function expectedOutput(
 export class LockStep {
 	readonly scheduler: Scheduler;
 	readonly blocks: BlockManager;
+	readonly adapters: AdapterSlots;
+	/** What the device holds. */
+	readonly #slots: (Adapter | null)[];
 	readonly #options: LockStepOptions;
 	readonly #pack: ReturnType<typeof createPacker>;
 	/** Per slot; NaN: never written. */
@@ -75,8 +86,13 @@ export class LockStep {
 			options.blockSize,
 			options,
 		);
-		this.scheduler = new Scheduler(options, this.blocks);
-		this.#pack = createPacker({ ...options, vocabSize: VOCAB_SIZE });
+		const { maxLoras = 0 } = options;
+		this.adapters = new AdapterSlots(maxLoras);
+		this.#slots = new Array(maxLoras).fill(null);
+		this.scheduler = new Scheduler(options, this.blocks, this.adapters);
+		this.#pack = createPacker({ ...options, vocabSize: VOCAB_SIZE }, (it) =>
+			this.adapters.slotOf(it),
+		);
 		this.#memory = new Float64Array(options.numBlocks * options.blockSize).fill(
 			NaN,
 		);
@@ -91,6 +107,8 @@ export class LockStep {
 			this.numSteps++;
 			const { input, rows } = this.#pack(batch);
 			checkBatch(batch, this.#options);
+			for (const { slot, adapter } of this.adapters.takeWrites())
+				this.#slots[slot] = adapter;
 			this.#checkInput(input, batch, rows);
 			const tokenIds = this.#execute(input);
 			this.#previousRows = rows;
@@ -123,6 +141,15 @@ export class LockStep {
 		const tokenIds = Array.from(input.tokenIds.subarray(0, input.numTokens));
 		for (let i = 0; i < input.numCarried; i++)
 			tokenIds[input.carryTo[i]] = this.#previousIds[input.carryFrom[i]];
+		const keys = new Int32Array(input.numTokens);
+		for (const [slot, adapter] of this.#slots.entries())
+			for (const t of input.adapterTokens.subarray(
+				input.adapterStart[slot],
+				input.adapterStart[slot + 1],
+			)) {
+				assert.equal(keys[t], 0, "a token goes through one adapter");
+				keys[t] = keyOf(adapter);
+			}
 		const states: number[] = [];
 		for (let s = 0; s < input.numSeqs; s++) {
 			const table = input.blockTables.subarray(
@@ -136,7 +163,7 @@ export class LockStep {
 					(before % blockSize);
 				const state = before < 0 ? EMPTY : this.#memory[slot];
 				assert.ok(!Number.isNaN(state), "what is read was written");
-				states[t] = mix(state, tokenIds[t]);
+				states[t] = mix(state, tokenIds[t] ^ keys[t]);
 				this.#memory[input.slotMapping[t]] = states[t];
 			}
 		}

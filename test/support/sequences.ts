@@ -1,5 +1,6 @@
 /** Sequences made by hand, for tests of the book-keeping below the engine. */
 import type { SamplingParamsInput } from "../../src/config.ts";
+import type { Adapter } from "../../src/engine/adapters.ts";
 import { Sequence } from "../../src/engine/sequence.ts";
 import { request } from "./engine-harness.ts";
 
@@ -10,6 +11,13 @@ export interface SequenceOptions {
 	readonly sibling?: Sequence | null;
 	readonly eosTokenIds?: number[];
 	readonly badWordIds?: number[][];
+	readonly adapter?: Adapter | null;
+}
+
+/** An adapter as the scheduler knows it: it changes nothing. */
+export function makeAdapter(id: number): Adapter {
+	const weights = { rank: 1, targets: new Map() };
+	return { id, name: `adapter ${id}`, weights };
 }
 
 export function makeSequence(
@@ -30,6 +38,7 @@ export function makeSequence(
 		seed: arrival,
 		promptTokenIds: made.promptTokenIds,
 		sibling,
+		adapter: options.adapter,
 	});
 }
 

@@ -13,6 +13,7 @@ import type {
 	StepOutput,
 	TensorDtype,
 } from "../backend.ts";
+import { writeAdapterSlot } from "./adapter-tasks.ts";
 import { calibrate } from "./calibrate.ts";
 import { formatsOf, mendOf } from "./fit.ts";
 import type { WeightFormat } from "./format.ts";
@@ -153,6 +154,8 @@ function createExecutable(
 	let numSteps = 0;
 	let previousRows = 0;
 	let numRopePositions = 0;
+	/** Kept when all steps submitted have run. */
+	let lastStep: Promise<void> = Promise.resolve();
 
 	const extendRope = (input: StepInput) => {
 		let last = 0;
@@ -186,9 +189,13 @@ function createExecutable(
 			previousRows = step.rows;
 			numSteps++;
 			const { numRows, numSampleRows } = input;
-			return runner
-				.run(header)
-				.then(() => readOutput(memory, step, numRows, numSampleRows));
+			const run = runner.run(header);
+			lastStep = run.catch(() => {}); // heard below
+			return run.then(() => readOutput(memory, step, numRows, numSampleRows));
+		},
+		async writeAdapter(slot, adapter) {
+			await lastStep;
+			writeAdapterSlot(layout.plan, memory.buffer, slot, adapter);
 		},
 		close: () => runner.close(),
 	};

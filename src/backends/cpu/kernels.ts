@@ -155,6 +155,52 @@ export interface Kernels {
 		scale: number,
 		y: number,
 	): void;
+	norm_rows(
+		x: number,
+		width: number,
+		tokens: number,
+		start: number,
+		end: number,
+		norm: number,
+		eps: number,
+		y: number,
+	): void;
+	lora_shrink(
+		x: number,
+		width: number,
+		tokens: number,
+		count: number,
+		a: number,
+		ranks: number,
+		quadsPerTarget: number,
+		first: number,
+		end: number,
+		small: number,
+		smallBytes: number,
+	): void;
+	lora_expand(
+		small: number,
+		smallBytes: number,
+		tokens: number,
+		count: number,
+		b: number,
+		panelBytes: number,
+		rank: number,
+		columns: number,
+		first: number,
+		end: number,
+		scale: number,
+		y: number,
+		yBytes: number,
+	): void;
+	gate_rows(
+		gating: number,
+		x: number,
+		width: number,
+		start: number,
+		end: number,
+		out: number,
+	): void;
 	soft_cap(x: number, n: number, cap: number): void;
 	norm_rope(
 		head: number,

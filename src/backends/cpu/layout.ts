@@ -121,7 +121,8 @@ function layOutSteps(program: Program, options: LayoutOptions) {
 	const samplerScratch = arena.take(numThreads * samplerScratchBytes);
 	const threadScratchBytes = threadScratchOf(program, matrices);
 	const threadScratch = arena.take(numThreads * threadScratchBytes);
-	const stepBytes = stepBytesOf(limits, program.vocabSize);
+	const numSlots = program.adapters?.numSlots ?? 0;
+	const stepBytes = stepBytesOf(limits, program.vocabSize, numSlots);
 	const steps = Array.from({ length: NUM_STEPS }, () => arena.take(stepBytes));
 	const staging = arena.take(STAGING_BYTES + stagingRowOf(matrices));
 

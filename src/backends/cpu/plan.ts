@@ -33,6 +33,8 @@ export type Task =
 	| RopeAndCacheTask
 	| AttentionTask
 	| ExpertsTask
+	| GateTask
+	| LoraTask
 	| SampleTask;
 
 export interface EmbedTask {
@@ -162,6 +164,55 @@ export interface ExpertsTask {
 	readonly limit: number;
 	readonly down: ExpertPanels;
 	readonly routing: RoutingPlaces;
+}
+
+/** output[t] = the first half of input[t]'s 2 · width, gated, with the second. */
+export interface GateTask {
+	readonly kind: "gate";
+	readonly input: number;
+	/** See kernels.ts. */
+	readonly gating: number;
+	readonly output: number;
+	readonly width: number;
+}
+
+/** Rows firstRow .. of the output, as panels of 16 among those of all targets. */
+export interface LoraTarget {
+	readonly name: string;
+	readonly firstRow: number;
+	readonly columns: number;
+	readonly firstPanel: number;
+	readonly endPanel: number;
+}
+
+/** What adapters add to a linear's output: see assembly/lora.ts. Of slot s the matrices lie s · aBytes and s · bBytes on. */
+export interface LoraTask {
+	readonly kind: "lora";
+	readonly input: number;
+	readonly width: number;
+	/** 0: not normalised */
+	readonly norm: number;
+	readonly eps: number;
+	/** Rows of the tokens that go through an adapter, normalised. */
+	readonly normed: number;
+	/** What a makes of them, in the order of the step's list. */
+	readonly small: number;
+	readonly smallBytes: number;
+	/** Of four rows of a. */
+	readonly quadsPerTarget: number;
+	readonly a: number;
+	readonly aBytes: number;
+	readonly b: number;
+	readonly bBytes: number;
+	readonly panelBytes: number;
+	readonly numPanels: number;
+	/** i32 [slot][target]; 0: the slot's adapter leaves the target alone. */
+	readonly ranks: number;
+	readonly numSlots: number;
+	readonly targets: readonly LoraTarget[];
+	readonly scale: number;
+	readonly output: number;
+	readonly outputBytes: number;
 }
 
 /** logits and sample in one: rows are made and sampled a tile at a time, so that logits take little memory. */

@@ -23,6 +23,8 @@ export const HEADER = {
 	rows: 16,
 	/** Rows of the step before, whose results are carried. */
 	previousRows: 17,
+	adapterTokens: 18,
+	adapterStart: 19,
 } as const;
 
 export const HEADER_BYTES = 128;
@@ -71,16 +73,27 @@ export const ROW_ROOM_BYTES = 64 * 2 ** 20;
 const ALIGNMENT = 64;
 
 /** Bytes of a step at most. Requests cannot make it larger: rows that ask for more than their room are refused. */
-export function stepBytesOf(limits: Limits, vocabSize: number): number {
+export function stepBytesOf(
+	limits: Limits,
+	vocabSize: number,
+	numSlots: number,
+): number {
 	const T = limits.maxNumBatchedTokens;
 	const S = limits.maxNumSeqs;
 	const R = S + T;
 	const numBlocks = S * Math.ceil(limits.maxModelLen / limits.blockSize);
 	const masks = S * Math.ceil(vocabSize / 32);
+	const adapters = numSlots === 0 ? 1 : T + numSlots + 1;
 	const words =
-		3 * T + 3 * (S + 1) + numBlocks + 3 * S + R * (1 + ROW_WORDS) + masks;
+		adapters +
+		3 * T +
+		3 * (S + 1) +
+		numBlocks +
+		3 * S +
+		R * (1 + ROW_WORDS) +
+		masks;
 	// A dozen arrays of the step and up to seven a row, each aligned.
-	const padding = (16 + 7 * R) * ALIGNMENT;
+	const padding = (18 + 7 * R) * ALIGNMENT;
 	return HEADER_BYTES + words * 4 + padding + ROW_ROOM_BYTES;
 }
 
@@ -146,6 +159,8 @@ export function writeStep(
 	const rows = writeRows(writer, input, vocabSize, refused);
 	const { numTokens: T, numSeqs: S, numCarried } = input;
 	const numBlocks = input.blockTableStart[S];
+	const numSlots = input.adapterStart.length - 1;
+	const numAdapted = input.adapterStart[numSlots];
 	const header: Record<keyof typeof HEADER, number> = {
 		numTokens: T,
 		numSeqs: S,
@@ -165,6 +180,8 @@ export function writeStep(
 		carryRow: writer.put(carryRows(input), 0, numCarried),
 		rows,
 		previousRows,
+		adapterTokens: writer.put(input.adapterTokens, 0, numAdapted),
+		adapterStart: writer.put(input.adapterStart, 0, numSlots + 1),
 	};
 	for (const [name, word] of Object.entries(HEADER))
 		writer.i32[at / 4 + word] = header[name as keyof typeof HEADER];

@@ -1,6 +1,8 @@
 /** The tasks of a program, op by op, and the rooms that only tasks know of. Knows no weights' values and no threads. */
+import { assert } from "../../errors.ts";
 import type { Limits } from "../backend.ts";
 import type { Norm, Op, Program } from "../program.ts";
+import { gateTask, loraTask, normAddTask } from "./adapter-tasks.ts";
 import type { Arena } from "./arena.ts";
 import { expertsTask, placeRouting } from "./expert-tasks.ts";
 import { FORMATS } from "./format.ts";
@@ -62,6 +64,16 @@ export function makeTasks(
 				cacheTasks.push({ task, layer: op.layer });
 				break;
 			}
+			case "gate":
+				tasks.push(gateTask(op, places));
+				break;
+			case "normAdd":
+				tasks.push(normAddTask(op, places));
+				break;
+			case "lora":
+				assert(program.adapters, "a program with lora ops has slots");
+				tasks.push(loraTask(op, places, arena, program.adapters));
+				break;
 			case "mixtureOfExperts":
 				tasks.push(expertsTask(op, places, limits, routing));
 				break;

@@ -6,6 +6,7 @@ import type { Kernels } from "./kernels.ts";
 import type { EmbedTask, Plan, SampleTask } from "./plan.ts";
 import { HEADER, ROW, ROW_WORDS } from "./step.ts";
 import { createThread, type Thread } from "./thread.ts";
+import { runGate, runLora } from "./walk-adapters.ts";
 import { runAttention, runRopeAndCache } from "./walk-attention.ts";
 import { runExperts } from "./walk-experts.ts";
 import { runAddRows, runLinear } from "./walk-linear.ts";
@@ -47,6 +48,12 @@ export function createWalker(
 						break;
 					case "experts":
 						runExperts(it, task, numTokens);
+						break;
+					case "gate":
+						runGate(it, task, numTokens);
+						break;
+					case "lora":
+						runLora(it, task, header);
 						break;
 					case "sample":
 						runSample(it, task, header);

@@ -2,6 +2,7 @@
 import { NanoVllmError } from "../../errors.ts";
 import { toFloat32 } from "../../weights/convert.ts";
 import type {
+	AdapterWeights,
 	Backend,
 	CompileOptions,
 	Executable,
@@ -89,6 +90,10 @@ function createExecutable(
 	const caches = allocateCaches(program, numBlocks, blockSize);
 	const activations = allocateActivations(program, limits);
 
+	const adapters = new Array<AdapterWeights | null>(
+		program.adapters?.numSlots ?? 0,
+	).fill(null);
+
 	let previousIds = new Int32Array(0);
 	const run = (input: StepInput): StepOutput => {
 		const tokenIds = input.tokenIds.slice(0, input.numTokens);
@@ -98,7 +103,7 @@ function createExecutable(
 			tokenIds[input.carryTo[i]] = id;
 			carried.set(input.carryTo[i], id);
 		}
-		const step = { program, weights, caches, activations };
+		const step = { program, weights, caches, activations, adapters };
 		const output = walk(step, input, tokenIds, carried);
 		previousIds = Int32Array.from(output.tokenIds);
 		return output;
@@ -114,6 +119,9 @@ function createExecutable(
 		kvCacheBytes: numBlocks * bytesPerBlock,
 		overlaps: false,
 		submit: async (input) => run(input),
+		async writeAdapter(slot, adapter) {
+			adapters[slot] = adapter;
+		},
 		close: async () => {},
 	};
 }

@@ -1,10 +1,11 @@
 /** Walks a program over one step with the plain ops of ops.ts. */
 import { assert } from "../../errors.ts";
-import type { StepInput, StepOutput } from "../backend.ts";
+import type { AdapterWeights, StepInput, StepOutput } from "../backend.ts";
 import type { Activation, Norm, Op, Program, Weight } from "../program.ts";
 import { mixExperts } from "./experts.ts";
 import { gate } from "./gating.ts";
 import { logprobTable, rowLogprobs } from "./logprobs.ts";
+import { addAdapters } from "./lora.ts";
 import {
 	addScaled,
 	attention,
@@ -26,6 +27,8 @@ export interface Step {
 	readonly weights: ReadonlyMap<string, Float32Array>;
 	readonly caches: readonly LayerCache[];
 	readonly activations: ReadonlyMap<string, Matrix>;
+	/** What each slot holds. */
+	readonly adapters: readonly (AdapterWeights | null)[];
 }
 
 /** Runs every op of the program over one step. tokenIds: [T], carried tokens filled in; carried: token index → the id. */
@@ -112,6 +115,22 @@ function runTokenOp(
 			};
 			const x = normed(op.residual, op.norm);
 			mixExperts(x, T, experts, buffer(op.residual));
+			break;
+		}
+		case "gate": {
+			const gating = { kind: "gated", activation: op.activation } as const;
+			gate(buffer(op.input), T, gating, buffer(op.output));
+			break;
+		}
+		case "normAdd": {
+			const added = normed(op.input, op.norm);
+			addScaled(added, T, op.scale, buffer(op.residual));
+			break;
+		}
+		case "lora": {
+			const x = normed(op.input, op.norm);
+			const y = buffer(op.output);
+			addAdapters(x, op.targets, op.scale, step.adapters, input, y);
 			break;
 		}
 		default:

@@ -7,6 +7,8 @@ import { BYTES, paddedRows, type Storage, stride } from "./layout.ts";
 export interface Activations {
 	/** The buffer of a named activation. */
 	of(activation: Activation): GPUBuffer;
+	/** How it is stored. */
+	storageOf(activation: Activation): Storage;
 	/** Of the widest residual, in activation storage: what a norm writes for the linear op behind it. */
 	readonly normed: GPUBuffer;
 	/** A buffer of the plan's own, in f32 elements. */
@@ -44,6 +46,7 @@ export function createActivations(
 			if (buffer === undefined) throw new Error(`no activation ${name}`);
 			return buffer;
 		},
+		storageOf: ({ name }) => (residuals.has(name) ? "f32" : storage),
 		normed: create("normed", rows * stride(widest) * BYTES[storage]),
 		scratch: (label, elements) => create(label, Math.max(16, 4 * elements)),
 		destroy() {
@@ -61,11 +64,12 @@ function activationsOf({ ops }: Program): Activation[] {
 	);
 }
 
-/** What is added to over the layers stays in f32. */
+/** What is added to over the layers stays in f32, and what is normalised before. */
 function residualNames({ ops }: Program): Set<string> {
 	return new Set(
 		ops.flatMap((op) => {
 			if (op.op === "embed") return [op.output.name];
+			if (op.op === "normAdd") return [op.input.name, op.residual.name];
 			return "residual" in op ? [op.residual.name] : [];
 		}),
 	);

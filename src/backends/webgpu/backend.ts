@@ -11,6 +11,7 @@ import type {
 	WeightSource,
 } from "../backend.ts";
 import type { Program, Weight } from "../program.ts";
+import { createAdapterRoom } from "./adapter-room.ts";
 import { type Gpu, openGpu } from "./device.ts";
 import { createExecutable } from "./executable.ts";
 import { createKernelCompiler } from "./kernel.ts";
@@ -54,13 +55,16 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 					compileOptions,
 				);
 				const { limits } = compileOptions;
-				const cache = await createKvCache(gpu, program, limits, weights.bytes);
+				const adapters = await createAdapterRoom(gpu, program, limits, storage);
+				const taken = weights.bytes + (adapters?.bytes ?? 0);
+				const cache = await createKvCache(gpu, program, limits, taken);
 				return await createExecutable({
 					gpu,
 					compile,
 					program,
 					weights,
 					cache,
+					adapters,
 					limits,
 					storage,
 					patience: patienceOf(options),

@@ -6,6 +6,7 @@ import { NanoVllmError } from "../../errors.ts";
 import type { Executable, Limits, StepInput, StepOutput } from "../backend.ts";
 import type { Program } from "../program.ts";
 import { createActivations } from "./activations.ts";
+import type { AdapterRoom } from "./adapter-room.ts";
 import { createRopeTables } from "./attention-plan.ts";
 import { createAttentionWork } from "./attention-work.ts";
 import { type Gpu, USAGE } from "./device.ts";
@@ -25,6 +26,8 @@ export interface ExecutableParts {
 	readonly program: Program;
 	readonly weights: DeviceWeights;
 	readonly cache: KvCache;
+	/** null: the program has no adapters. */
+	readonly adapters: AdapterRoom | null;
 	readonly limits: Limits;
 	readonly storage: Storage;
 	readonly patience: Patience;
@@ -41,7 +44,7 @@ export async function createExecutable(
 	parts: ExecutableParts,
 ): Promise<Executable> {
 	const { gpu, program, limits, storage, weights, cache } = parts;
-	const { openRecorder, patience } = parts;
+	const { openRecorder, patience, adapters } = parts;
 	const { device } = gpu;
 	const { maxNumBatchedTokens, maxNumSeqs } = limits;
 	const maxRows = maxNumBatchedTokens + maxNumSeqs;
@@ -86,6 +89,7 @@ export async function createExecutable(
 				numRows,
 			);
 		work.write(input);
+		adapters?.write(input);
 		sampler.write(input);
 		const encoder = device.createCommandEncoder();
 		const recorder = openRecorder(encoder);
@@ -119,6 +123,10 @@ export async function createExecutable(
 				gpu.check();
 				throw asBackendError(cause);
 			}
+		},
+		async writeAdapter(slot, adapter) {
+			gpu.check();
+			adapters?.writeSlot(slot, adapter);
 		},
 		async close() {
 			gpu.close();

@@ -11,6 +11,11 @@ import type {
 	Op,
 } from "../program.ts";
 import {
+	gateDispatch,
+	loraDispatches,
+	normAddDispatch,
+} from "./adapter-plan.ts";
+import {
 	linearAdd,
 	type Pending,
 	pendingBuffers,
@@ -83,6 +88,18 @@ export async function buildLayers(
 			case "sample":
 				settle();
 				break;
+			case "lora":
+				// What is pending is added to the same sums later, unless it is to be read here.
+				if (op.norm !== null) settle();
+				made.push(...loraDispatches(parts, parts.adapters, op, most));
+				break;
+			case "gate":
+				made.push(gateDispatch(parts, op));
+				break;
+			case "normAdd":
+				settle();
+				made.push(normAddDispatch(parts, op));
+				break;
 			case "mixtureOfExperts":
 				if (isOther(pending, op.residual)) settle();
 				made.push(...mixture(parts, room, op, pending, most));
@@ -124,17 +141,20 @@ function normedLinear(
 	const { activations, storage } = parts;
 	const { norm } = op;
 	const isFused = norm !== null && most <= MOST_FUSED_TOKENS && !pending;
-	const isReady = isFused || (norm === null && storage === "f32");
+	const isStored = activations.storageOf(op.input) === storage;
+	const isReady = isFused || (norm === null && isStored);
+	const output = activations.storageOf(op.output);
+	const store = output === storage ? "store" : "logits";
 	const linear: LinearOp = {
 		weight: op.weight,
 		bias: op.bias,
-		epilogue: op.op === "normLinear" ? "store" : "gated",
+		epilogue: op.op === "normLinear" ? store : "gated",
 		gating: op.op === "normLinear" ? undefined : gatingOf(op.activation),
 		most,
 		norm: isFused ? norm : null,
 		input: isReady ? activations.of(op.input) : activations.normed,
 		output: activations.of(op.output),
-		outputBytes: BYTES[storage],
+		outputBytes: BYTES[output],
 	};
 	const prepare = () =>
 		norm

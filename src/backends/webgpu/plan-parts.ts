@@ -2,6 +2,7 @@
 import type { Limits } from "../backend.ts";
 import type { Program, Weight } from "../program.ts";
 import type { Activations } from "./activations.ts";
+import type { AdapterRoom } from "./adapter-room.ts";
 import type { RopeTables } from "./attention-plan.ts";
 import type { AttentionWork } from "./attention-work.ts";
 import type { Gpu } from "./device.ts";
@@ -21,6 +22,8 @@ export interface PlanParts {
 	readonly limits: Limits;
 	readonly storage: Storage;
 	readonly activations: Activations;
+	/** null: the program has none. */
+	readonly adapters: AdapterRoom | null;
 	readonly tokens: GPUBuffer;
 	readonly rows: GPUBuffer;
 	readonly logits: GPUBuffer;

@@ -313,7 +313,7 @@ function run(room: Room, rows: readonly Row[]): Result[] {
 	const { input, order } = stepInput(rows);
 	room.reset();
 	const limits = { ...LIMITS, maxNumSeqs: rows.length };
-	const step = room.take(stepBytesOf(limits, vocab));
+	const step = room.take(stepBytesOf(limits, vocab, 0));
 	const { rows: rowsAt } = writeStep(room.memory.buffer, step, input, vocab, 0);
 	const scratchBytes = samplerScratchOf(vocab);
 	const scratch = room.take(scratchBytes);
@@ -441,6 +441,8 @@ function stepInput(rows: readonly Row[]): {
 		numCarried: 0,
 		carryTo: none,
 		carryFrom: none,
+		adapterTokens: none,
+		adapterStart: none,
 		sampling,
 	};
 	return { input, order };

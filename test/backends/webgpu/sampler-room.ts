@@ -198,6 +198,8 @@ export function stepInput(rows: readonly Row[], vocab: number): StepInput {
 		numCarried: carried.length,
 		carryTo: Int32Array.from(carried, place),
 		carryFrom: Int32Array.from(carried, (r) => rows[r].carriedFrom ?? 0),
+		adapterTokens: none,
+		adapterStart: none,
 		sampling,
 	};
 }

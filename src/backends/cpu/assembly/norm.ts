@@ -19,6 +19,15 @@ export function rms_norm(x: usize, weight: usize, n: i32, eps: f32, target: usiz
 		store<f32>(target + i, load<f32>(x + i) * scale * load<f32>(weight + i));
 }
 
+/** y[tokens[i]] = norm(x[tokens[i]]) for i in [start, end), rows of `width` elements. */
+export function norm_rows(x: usize, width: i32, tokens: usize, start: i32, end: i32, norm: usize, eps: f32, y: usize): void {
+	const bytes = <usize>width * 4;
+	for (let i = start; i < end; i++) {
+		const at = <usize>load<u32>(tokens + <usize>i * 4) * bytes;
+		rms_norm(x + at, norm, width, eps, y + at);
+	}
+}
+
 /**
  * y[t] += scale · norm(x[t]) for rows [start, end) of `width` elements; norm 0: of x[t] as it is. x may be overwritten.
  */

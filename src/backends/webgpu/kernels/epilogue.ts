@@ -30,7 +30,7 @@ const SILU: Gating = { kind: "gated", activation: "silu" };
 
 /** `gated(gate, up)` of numbers, or of vec4. */
 export function gatedFunction(
-	{ gating = SILU }: LinearShape,
+	{ gating = SILU }: Pick<LinearShape, "gating">,
 	type: "f32" | "vec4<f32>" = "f32",
 ): string {
 	return `
