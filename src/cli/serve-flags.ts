@@ -79,6 +79,9 @@ export const SERVER_FLAGS: Readonly<Record<keyof ServerFlags, Flag>> = {
 		about: "split off what the model thinks",
 		choices: REASONING_PARSERS,
 	},
+	allowRuntimeLoraUpdating: {
+		about: "let requests load and unload adapters: /v1/load_lora_adapter",
+	},
 	logRequests: {
 		name: "enable-log-requests",
 		about: "log the bodies of requests: they are people's words",

@@ -3,6 +3,7 @@ import { pino } from "pino";
 import type { EngineConfig } from "../config.ts";
 import { createApp } from "../server/app.ts";
 import type { ServerOptions } from "../server/options.ts";
+import type { NamedLora } from "./adapters.ts";
 import { listen } from "./http-server.ts";
 import { modelLine, openModel } from "./model.ts";
 import type { ListenOptions } from "./serve-flags.ts";
@@ -11,11 +12,14 @@ import { note, withInterrupt } from "./terminal.ts";
 export async function runServer(
 	model: string,
 	engine: Partial<EngineConfig>,
+	adapters: readonly NamedLora[],
 	options: Partial<ServerOptions>,
 	where: ListenOptions,
 ): Promise<void> {
 	const llm = await withInterrupt((signal) => openModel(model, engine, signal));
 	try {
+		for (const { name, path } of adapters)
+			await llm.loadLoraAdapter(name, path);
 		const log = pino({ base: null }, pino.destination(2));
 		const app = createApp(llm, { ...options, log });
 		const ended = untilToldToEnd();

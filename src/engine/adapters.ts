@@ -64,6 +64,11 @@ export class AdapterSlots {
 		this.#slots.set(adapter, slot);
 	}
 
+	/** Names of those that sequences run with. One unloaded and loaded again may run twice: it is named once. */
+	running(): string[] {
+		return [...new Set([...this.#numRunning.keys()].map(({ name }) => name))];
+	}
+
 	/** The slot of a running sequence's adapter. */
 	slotOf(adapter: Adapter): number {
 		const slot = this.#slots.get(adapter);

@@ -92,6 +92,9 @@ export interface EngineStats {
 	/** In tokens, as vLLM counts them. */
 	readonly prefixCacheQueries: number;
 	readonly prefixCacheHits: number;
+	/** Names of the adapters that running sequences go through, and that waiting ones will. */
+	readonly runningAdapters: readonly string[];
+	readonly waitingAdapters: readonly string[];
 }
 
 interface RequestState extends EngineRequest {
@@ -217,6 +220,7 @@ export class LlmEngine {
 			numPreemptions: this.#scheduler.numPreemptions,
 			prefixCacheQueries: this.#scheduler.numPrefixQueryTokens,
 			prefixCacheHits: this.#scheduler.numPrefixHitTokens,
+			...this.#scheduler.adapterNames(),
 		};
 	}
 

@@ -72,6 +72,16 @@ export class Scheduler {
 		return this.#numRunning;
 	}
 
+	/** O(waiting), where there are slots. */
+	adapterNames(): { runningAdapters: string[]; waitingAdapters: string[] } {
+		const runningAdapters = this.#adapters.running();
+		const waitingAdapters = new Set<string>();
+		if (this.#adapters.numSlots > 0)
+			for (const { adapter, isFinished } of this.#waiting)
+				if (adapter !== null && !isFinished) waitingAdapters.add(adapter.name);
+		return { runningAdapters, waitingAdapters: [...waitingAdapters] };
+	}
+
 	add(seq: Sequence): void {
 		this.#waiting.push(seq);
 		this.#numWaiting++;

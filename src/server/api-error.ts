@@ -75,6 +75,16 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 	prompt_too_long: 400,
 	invalid_chat_template: 400,
 	invalid_tokenizer: 400,
+	adapter_not_found: 404, // unloaded meanwhile, or no such folder
+	invalid_adapter: 400,
+	unsupported_adapter: 400,
+	shape_mismatch: 400, // what else may be wrong with an adapter's files: the model's own were read before
+	missing_tensor: 400,
+	invalid_weights: 400,
+	unsupported_dtype: 400,
+	nan_weights: 400,
+	access_denied: 400,
+	download_failed: 502,
 	out_of_memory: 400, // a request whose logprobs no step can hold
 	aborted: 499,
 	engine_closed: 503,

@@ -1,5 +1,6 @@
 /** A chat's body → what the engine is to do, and how to read what it says: prompt, sampling, tools, reasoning. Knows no answer's form. */
 import type { FinishReason } from "../index.ts";
+import { loraRequestOf } from "./adapters.ts";
 import { type AnswerParser, createPlainParser } from "./answer-pieces.ts";
 import { badRequest } from "./api-error.ts";
 import type { ChatBody, Tool } from "./chat-schema.ts";
@@ -59,6 +60,7 @@ export function planChat(body: ChatBody, services: Services): ChatPlan {
 			promptTokenIds: prompt.tokenIds,
 			params,
 			priority: body.priority ?? undefined,
+			loraRequest: loraRequestOf(services, body.model),
 		},
 		logprobs,
 		createParser: () => createParser(body, mode, options, prompt),

@@ -4,6 +4,7 @@ import type {
 	CompletionOutput,
 	RequestOutput,
 } from "../index.ts";
+import { loraRequestOf } from "./adapters.ts";
 import { badRequest } from "./api-error.ts";
 import type { CompletionBody } from "./completion-schema.ts";
 import {
@@ -100,6 +101,7 @@ function planOf(call: Call, body: CompletionBody): Plan {
 			promptTokenIds: tokenIds,
 			params,
 			priority: body.priority ?? undefined,
+			loraRequest: loraRequestOf(services, body.model),
 		})),
 		n,
 		isSilent,

@@ -97,6 +97,7 @@ export function addEngineMetrics(
 		STEP_BOUNDS,
 		() => stepSizes(engine.stats()),
 	);
+	const { enableLora, maxLoras } = engine.engineConfig;
 	const { blockSize, enablePrefixCaching, gpuMemoryUtilization, kvCacheDtype } =
 		engine.engineConfig;
 	add(
@@ -117,11 +118,14 @@ export function addEngineMetrics(
 		"lora_requests_info",
 		"Adapters in use, and when that was.",
 		() => now() / 1000,
-		() => ({
-			max_lora: "0",
-			running_lora_adapters: "",
-			waiting_lora_adapters: "",
-		}),
+		() => {
+			const { runningAdapters, waitingAdapters } = engine.stats();
+			return {
+				max_lora: String(enableLora ? maxLoras : 0),
+				running_lora_adapters: runningAdapters.join(","),
+				waiting_lora_adapters: waitingAdapters.join(","),
+			};
+		},
 	);
 }
 

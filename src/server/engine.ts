@@ -13,4 +13,7 @@ export type ServedEngine = Pick<
 	| "renderChat"
 	| "stream"
 	| "stats"
+	| "loadLoraAdapter"
+	| "unloadLoraAdapter"
+	| "listLoraAdapters"
 >;

@@ -42,16 +42,18 @@ export interface Answer {
 	readonly sendError?: (sink: EventSink, error: ApiError) => void;
 }
 
-/** @throws ApiError 404 for a model that is not here */
+/** A model's name, or an adapter's. @throws ApiError 404 for one that is not here */
 export function checkModel(
-	{ modelNames }: Services,
+	{ engine, modelNames }: Services,
 	model: string | null | undefined,
 ): string {
 	if (model === null || model === undefined) return modelNames[0];
 	if (modelNames.includes(model)) return model;
+	const adapters = engine.listLoraAdapters().map(({ name }) => name);
+	if (adapters.includes(model)) return model;
 	throw new ApiError(
 		404,
-		`there is no model ${JSON.stringify(model)} here. Known: ${modelNames.join(", ")}.`,
+		`there is no model ${JSON.stringify(model)} here. Known: ${[...modelNames, ...adapters].join(", ")}.`,
 		{ param: "model", code: "model_not_found" },
 	);
 }

@@ -17,6 +17,8 @@ export const MAX_STOP_LENGTH = 1024;
 export const MAX_BAD_WORDS = 1024;
 /** Characters of a name: of a model, a function, a user. */
 export const MAX_NAME_LENGTH = 256;
+/** Characters of a path or URL. */
+export const MAX_PATH_LENGTH = 4096;
 /** Of JSON schemas, grammars and regular expressions, as text. */
 export const MAX_GRAMMAR_LENGTH = 256 * 1024;
 /** Output waiting for a client that does not read. Beyond this the request is cut. */

@@ -29,6 +29,8 @@ export interface ServerOptions {
 	enableAutoToolChoice: boolean;
 	toolCallParser: ToolCallParserName | null;
 	reasoningParser: ReasoningParserName | null;
+	/** Serve /v1/load_lora_adapter and /v1/unload_lora_adapter: whoever may call may have any folder or address read. */
+	allowRuntimeLoraUpdating: boolean;
 	/** Log the bodies of requests too: they are people's words. */
 	logRequests: boolean;
 	/** As /version says. */
@@ -50,6 +52,7 @@ export const SERVER_DEFAULTS: Readonly<ServerOptions> = {
 	enableAutoToolChoice: false,
 	toolCallParser: null,
 	reasoningParser: null,
+	allowRuntimeLoraUpdating: false,
 	logRequests: false,
 	version: "0.0.0",
 	log: SILENT,

@@ -1,5 +1,11 @@
 /** Every endpoint: where it is, what it reads, who may call it. The app serves this table and the OpenAPI document tells it. */
 import type { z } from "zod";
+import {
+	loadAdapter,
+	loadAdapterBody,
+	unloadAdapter,
+	unloadAdapterBody,
+} from "./adapters.ts";
 import { unavailable } from "./api-error.ts";
 import { chatCompletion } from "./chat.ts";
 import { chatBody } from "./chat-schema.ts";
@@ -97,6 +103,18 @@ export const ROUTES: readonly Route[] = [
 		"One of them.",
 		({ services }, { id }) => retrieveModel(services, id),
 		false,
+	),
+	post(
+		"/v1/load_lora_adapter",
+		"Another adapter, where the server was started so that more may come.",
+		loadAdapterBody,
+		loadAdapter,
+	),
+	post(
+		"/v1/unload_lora_adapter",
+		"One adapter less.",
+		unloadAdapterBody,
+		unloadAdapter,
 	),
 	post(
 		"/tokenize",

@@ -1,6 +1,7 @@
 /** Runs the prompts of one HTTP request on the engine, side by side, and ends all of them when one fails or the client leaves. Knows no bodies. */
 import type {
 	CompletionDelta,
+	LoraRequest,
 	RequestOutput,
 	SamplingParamsInput,
 } from "../index.ts";
@@ -11,6 +12,8 @@ export interface Task {
 	readonly promptTokenIds: readonly number[];
 	readonly params: SamplingParamsInput;
 	readonly priority: number | undefined;
+	/** null: the model as it is. */
+	readonly loraRequest: LoraRequest | null;
 }
 
 export interface RunContext {
@@ -54,13 +57,13 @@ export async function runTasks(
 }
 
 async function runOne(
-	{ promptTokenIds, params, priority }: Task,
+	{ promptTokenIds, params, ...rest }: Task,
 	engine: ServedEngine,
 	signal: AbortSignal,
 	recorder: RequestRecorder,
 	onDelta: (delta: CompletionDelta) => void,
 ): Promise<RequestOutput> {
-	const options = { signal, priority };
+	const options = { signal, ...rest };
 	const stream = engine.stream({ promptTokenIds }, params, options);
 	for (;;) {
 		const { value, done } = await stream.next();

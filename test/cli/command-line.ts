@@ -68,6 +68,8 @@ export interface Ended {
 export interface Running {
 	readonly process: ChildProcess;
 	readonly ended: Promise<Ended>;
+	/** What it has written so far. */
+	stdout(): string;
 	/** Once stdout holds the text. */
 	until(text: RegExp): Promise<void>;
 }
@@ -101,7 +103,7 @@ export function start(
 			look();
 			ended.then(() => reject(new Error(`ended without ${text}`)), reject);
 		});
-	return { process: child, ended, until };
+	return { process: child, ended, stdout: () => seen.stdout, until };
 }
 
 /** Runs to the end. `input`: what stdin holds. */

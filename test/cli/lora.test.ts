@@ -11,6 +11,7 @@ import {
 	CONFIG,
 	DUMMY,
 	run,
+	start,
 	temporaryFolder,
 	writeModel,
 } from "./command-line.ts";
@@ -71,6 +72,39 @@ test("the first adapter, one by name, and several in one batch", async () => {
 	]);
 	assert.equal(other.code, 0, other.stderr);
 	assert.notEqual(said.stdout, other.stdout);
+});
+
+test("serve: adapters are models; where some are named there is room for them", async () => {
+	const running = start([
+		...["serve", model, ...DUMMY, "--port", "0"],
+		...modules.flat(),
+	]);
+	await running.until(/listening on \S+\n/);
+	const [, url] = /listening on (\S+)/.exec(running.stdout()) ?? [];
+	const ask = async (name: string) => {
+		const response = await fetch(`${url}/v1/completions`, {
+			method: "POST",
+			headers: { "content-type": "application/json" },
+			body: JSON.stringify({
+				model: name,
+				prompt: "one",
+				max_tokens: 6,
+				temperature: 0,
+				ignore_eos: true,
+			}),
+		});
+		const { choices } = (await response.json()) as {
+			choices: { text: string }[];
+		};
+		return choices[0].text;
+	};
+	const said = await Promise.all(["a1", "a2"].map(ask));
+	assert.deepEqual(said, [
+		(await texts(["one", ...modules[0]]))[0],
+		(await texts(["one", ...modules[1]]))[0],
+	]);
+	running.process.kill("SIGTERM");
+	assert.equal((await running.ended).code, 0);
 });
 
 test("adapters that are not there are told in a line", async () => {

@@ -94,6 +94,9 @@ export function scripted(llm: LLM, script: Script): ServedEngine {
 		tokenizer: llm.tokenizer,
 		renderChat: (...args) => llm.renderChat(...args),
 		stats: () => llm.stats(),
+		loadLoraAdapter: (...args) => llm.loadLoraAdapter(...args),
+		unloadLoraAdapter: (name) => llm.unloadLoraAdapter(name),
+		listLoraAdapters: () => llm.listLoraAdapters(),
 		async *stream(prompt, params = {}) {
 			const { promptTokenIds } = prompt as { promptTokenIds: number[] };
 			script.asked.push({ promptTokenIds, params });
