@@ -43,6 +43,8 @@ export interface RequestOptions {
 	readonly priority?: number;
 	/** With enableLora: the adapter to go through. */
 	readonly loraRequest?: LoraRequest | null;
+	/** Cached prefixes are shared with requests of the same salt alone, so that nobody else can find out by the time an answer takes. */
+	readonly cacheSalt?: string | null;
 }
 
 export interface GenerateOptions extends Omit<RequestOptions, "loraRequest"> {
@@ -71,6 +73,7 @@ interface Submission {
 	readonly prompt: TokenizedPrompt;
 	readonly params: SequenceParams;
 	readonly priority: number;
+	readonly cacheSalt: string | null;
 	/** What structuredOutputs ask for; null: nothing. */
 	readonly spec: GrammarSpec | null;
 }
@@ -332,7 +335,7 @@ export class LLM {
 		list: readonly P[],
 		tokenize: (prompt: P) => TokenizedPrompt,
 		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
-		priority = 0,
+		{ priority = 0, cacheSalt = null }: GenerateOptions,
 	): Submission[] {
 		const perPrompt = isList(samplingParams) ? samplingParams : null;
 		if (perPrompt !== null && perPrompt.length !== list.length)
@@ -350,6 +353,11 @@ export class LLM {
 				"invalid_option",
 				`priority ${priority} has no meaning under schedulingPolicy "fcfs". Load with schedulingPolicy "priority", or leave it out.`,
 			);
+		if (cacheSalt !== null && (typeof cacheSalt !== "string" || !cacheSalt))
+			throw new NanoVllmError(
+				"invalid_option",
+				`cacheSalt must be a non-empty string, got ${show(cacheSalt)}.`,
+			);
 		const resolve = (params: SamplingParamsInput | undefined) =>
 			resolveSamplingParams(params ?? this.defaultSamplingParams);
 		const shared = isList(samplingParams) ? null : resolve(samplingParams);
@@ -362,6 +370,7 @@ export class LLM {
 					prompt,
 					params: sequenceParams(params, length, this.#facts),
 					priority,
+					cacheSalt,
 					spec: this.#specOf(params),
 				};
 			}),
@@ -438,7 +447,7 @@ export class LLM {
 		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
 		options: GenerateOptions,
 	): Promise<RequestOutput[]> {
-		const { signal, progress, priority } = options;
+		const { signal, progress } = options;
 		signal?.throwIfAborted();
 		const start = this.#platform.now();
 		const before = this.#engine.stats();
@@ -458,7 +467,7 @@ export class LLM {
 				elapsedMs: now - start,
 			});
 		};
-		const submissions = this.#prepare(list, tokenize, samplingParams, priority);
+		const submissions = this.#prepare(list, tokenize, samplingParams, options);
 		const started = await this.#submitAll(
 			submissions,
 			options,
@@ -490,13 +499,13 @@ export class LLM {
 		samplingParams: SamplingParamsInput | undefined,
 		options: RequestOptions,
 	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
-		const { signal, priority } = options;
+		const { signal } = options;
 		signal?.throwIfAborted();
 		const submissions = this.#prepare(
 			[null],
 			tokenize,
 			samplingParams,
-			priority,
+			options,
 		);
 		const deltas: CompletionDelta[] = [];
 		let wake = () => {};
@@ -536,7 +545,7 @@ export class LLM {
 	}
 
 	#submit(
-		{ prompt, params, priority }: Submission,
+		{ prompt, params, priority, cacheSalt }: Submission,
 		{ grammar, adapter }: Held,
 		onDelta?: (delta: CompletionDelta) => void,
 	): Started {
@@ -557,6 +566,7 @@ export class LLM {
 				priority,
 				startConstraint: grammar?.start,
 				adapter,
+				cacheSalt,
 				sink: createCollector({
 					requestId,
 					params,

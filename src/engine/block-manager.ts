@@ -29,7 +29,7 @@ export class BlockManager {
 	#numFree: number;
 
 	/**
-	 * A content id names one prefix: the block's tokens, all before them, and the adapter they went through (Sequence.rootContentId).
+	 * A content id names one prefix: the block's tokens, all before them, and the adapter and salt they went through (Sequence.rootContentId).
 	 * 0: the block holds no registered content.
 	 */
 	readonly #contentId: Float64Array;

@@ -14,6 +14,7 @@ import { type Adapter, AdapterSlots } from "./adapters.ts";
 import { createPacker, type PackedStep } from "./batch.ts";
 import { BlockManager } from "./block-manager.ts";
 import type { TokenConstraint } from "./constraint.ts";
+import { SaltedRoots } from "./salted-roots.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Sequence, type SequenceParams, type StepRow } from "./sequence.ts";
 
@@ -44,6 +45,8 @@ export interface EngineRequest {
 	readonly startConstraint?: (() => TokenConstraint) | null;
 	/** Absent or null: the model as it is. */
 	readonly adapter?: Adapter | null;
+	/** Cached blocks are shared with requests of the same salt alone; absent or null: with those that have none. */
+	readonly cacheSalt?: string | null;
 	readonly sink: RequestSink;
 }
 
@@ -116,6 +119,7 @@ export class LlmEngine {
 	readonly #executable: Executable;
 	readonly #blocks: BlockManager;
 	readonly #adapters: AdapterSlots;
+	readonly #salts: SaltedRoots;
 	readonly #scheduler: Scheduler;
 	readonly #pack: ReturnType<typeof createPacker>;
 	readonly #requests = new Map<string, RequestState>();
@@ -142,6 +146,7 @@ export class LlmEngine {
 			config,
 		);
 		this.#adapters = new AdapterSlots(config.maxLoras ?? 0);
+		this.#salts = new SaltedRoots(executable.numBlocks);
 		this.#scheduler = new Scheduler(config, this.#blocks, this.#adapters);
 		this.#pack = createPacker(config, (it) => this.#adapters.slotOf(it));
 	}
@@ -149,7 +154,9 @@ export class LlmEngine {
 	/** Queues a request and starts the loop if it rests. Prompt and parameters are checked by the caller. @throws engine_closed */
 	add(request: EngineRequest): RequestMetrics {
 		if (this.#closed !== null) throw this.#closed;
-		const { requestId, params } = request;
+		const { requestId, params, adapter = null, cacheSalt = null } = request;
+		const saltedRoot =
+			cacheSalt === null ? null : this.#salts.rootOf(adapter, cacheSalt);
 		assert(!this.#requests.has(requestId), `request id ${requestId} is new`);
 		const sequences: Sequence[] = [];
 		for (let index = 0; index < params.n; index++) {
@@ -166,7 +173,8 @@ export class LlmEngine {
 					promptTokenIds: request.promptTokenIds,
 					sibling: first,
 					constraint: request.startConstraint?.(),
-					adapter: request.adapter,
+					adapter,
+					saltedRoot,
 				}),
 			);
 		}
@@ -276,6 +284,7 @@ export class LlmEngine {
 				"an idle engine has no unfinished request",
 			);
 			this.#scheduler.checkIntegrity();
+			this.#salts.checkIntegrity();
 		} catch (cause) {
 			await flight?.output.catch(() => {});
 			this.#closed = asNanoVllmError(cause, "a step failed");

@@ -83,6 +83,11 @@ export class Sequence {
 	/** The first numRegisteredBlocks are in the prefix cache; lastContentId names the prefix they hold. */
 	numRegisteredBlocks = 0;
 	lastContentId: number;
+	/**
+	 * Names the empty prefix: the model's own is 0, and each adapter's and each salt's are others, as keys and values behind them are, or
+	 * may not be shared. Blocks have ids above 0.
+	 */
+	readonly rootContentId: number;
 
 	constructor(init: {
 		requestId: string;
@@ -95,6 +100,8 @@ export class Sequence {
 		sibling: Sequence | null;
 		constraint?: TokenConstraint | null;
 		adapter?: Adapter | null;
+		/** Of a request with a salt (salted-roots.ts). */
+		saltedRoot?: number | null;
 	}) {
 		this.requestId = init.requestId;
 		this.arrival = init.arrival;
@@ -109,14 +116,9 @@ export class Sequence {
 		this.sibling = init.sibling;
 		this.constraint = init.constraint ?? null;
 		this.adapter = init.adapter ?? null;
+		const ownRoot = this.adapter === null ? 0 : -this.adapter.id;
+		this.rootContentId = init.saltedRoot ?? ownRoot;
 		this.lastContentId = this.rootContentId;
-	}
-
-	/**
-	 * Names the empty prefix: the model's own and each adapter's are different ones, as keys and values behind them are. Blocks have ids above 0.
-	 */
-	get rootContentId(): number {
-		return this.adapter === null ? 0 : -this.adapter.id;
 	}
 
 	/** Output tokens, the one in flight included. */

@@ -60,6 +60,7 @@ export function planChat(body: ChatBody, services: Services): ChatPlan {
 			promptTokenIds: prompt.tokenIds,
 			params,
 			priority: body.priority ?? undefined,
+			cacheSalt: body.cache_salt ?? null,
 			loraRequest: loraRequestOf(services, body.model),
 		},
 		logprobs,

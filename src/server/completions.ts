@@ -101,6 +101,7 @@ function planOf(call: Call, body: CompletionBody): Plan {
 			promptTokenIds: tokenIds,
 			params,
 			priority: body.priority ?? undefined,
+			cacheSalt: body.cache_salt ?? null,
 			loraRequest: loraRequestOf(services, body.model),
 		})),
 		n,

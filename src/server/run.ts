@@ -12,6 +12,7 @@ export interface Task {
 	readonly promptTokenIds: readonly number[];
 	readonly params: SamplingParamsInput;
 	readonly priority: number | undefined;
+	readonly cacheSalt: string | null;
 	/** null: the model as it is. */
 	readonly loraRequest: LoraRequest | null;
 }

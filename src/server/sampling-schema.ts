@@ -107,7 +107,9 @@ export const samplingFields = {
 		.min(1)
 		.max(MAX_NAME_LENGTH)
 		.nullish()
-		.describe("refused while a prefix cache is shared by all requests"),
+		.describe(
+			"cached prefixes are shared with requests of the same salt alone",
+		),
 	structured_outputs: structuredOutputs.nullish(),
 	response_format: responseFormat.nullish(),
 	return_token_ids: z.boolean().nullish(),

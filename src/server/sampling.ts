@@ -28,7 +28,6 @@ export function samplingParams(
 	engine: ServedEngine,
 	extras: SamplingExtras = {},
 ): SamplingParamsInput {
-	checkSalt(body, engine);
 	const given = {
 		n: body.n,
 		temperature: body.temperature,
@@ -57,16 +56,6 @@ export function samplingParams(
 			if (value !== undefined && (value !== null || key === "maxTokens"))
 				params[key] = value;
 	return params as SamplingParamsInput;
-}
-
-/** A salt promises that no other tenant's request hits, or is timed by, these blocks: a promise to refuse rather than to break. */
-function checkSalt(body: SamplingBody, { engineConfig }: ServedEngine): void {
-	if (!body.cache_salt || !engineConfig.enablePrefixCaching) return;
-	throw badRequest(
-		"this server's prefix cache is shared by all requests, whatever their salt. Leave cache_salt out, or start it with --no-enable-prefix-caching.",
-		"cache_salt",
-		"unsupported_parameter",
-	);
 }
 
 function seedOf(seed: number | null | undefined): number | null | undefined {

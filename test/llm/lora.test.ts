@@ -253,3 +253,36 @@ test("an abort while an adapter is read ends the request", async () => {
 	await assert.rejects(running, /enough/);
 	assert.equal(llm.listLoraAdapters()[0].numRequests, 0);
 });
+
+test("cached prefixes are a salt's own, with each adapter and with none", async () => {
+	await using llm = await open({ maxCpuLoras: 3 });
+	const ask = async (
+		loraRequest: LoraRequest | null,
+		cacheSalt: string | null,
+		n = 1,
+	) => {
+		const options = { loraRequest, cacheSalt };
+		const params = { ...greedy, n };
+		const [output] = await llm.generate(PROMPT, params, options);
+		return { text: output.outputs[0].text, cached: output.numCachedTokens };
+	};
+	const salts = [null, "a", "b"];
+	for (const loraRequest of [null, one]) {
+		const first = [];
+		for (const salt of salts) first.push(await ask(loraRequest, salt, 2));
+		assert.deepEqual(
+			first.map(({ cached }) => cached),
+			[0, 0, 0],
+		);
+		for (const [i, salt] of salts.entries()) {
+			const { text, cached } = await ask(loraRequest, salt);
+			assert.equal(text, first[i].text);
+			assert.ok(cached !== null && cached > 0, `${salt}`);
+		}
+	}
+	for (const wrong of ["", 5])
+		await assert.rejects(ask(null, wrong as string), {
+			code: "invalid_option",
+			message: /cacheSalt must be a non-empty string/,
+		});
+});

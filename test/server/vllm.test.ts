@@ -338,14 +338,31 @@ test("the OpenAPI document tells every endpoint and the fields of their bodies",
 		assert.ok(text.includes(`"${field}"`), field);
 });
 
-test("a cache salt is honoured or refused, never ignored", async () => {
-	const body = { prompt: "Once", max_tokens: 1, cache_salt: "tenant" };
-	const refused = await post(`${url}/v1/completions`, body);
-	const { error } = (await refused.json()) as { error: { param: string } };
-	assert.deepEqual([refused.status, error.param], [400, "cache_salt"]);
-	await using alone = await loadText({ enablePrefixCaching: false });
-	const { url: other } = await serve(alone);
-	assert.equal((await post(`${other}/v1/completions`, body)).status, 200);
+test("cached prefixes are a salt's own, at every endpoint", async () => {
+	const text =
+		"Once upon a time there was a cache that nobody could look into.";
+	const prompt = `${text} `.repeat(4);
+	const ask = async (path: string, cache_salt: string | null) => {
+		const messages = [{ role: "user", content: prompt }];
+		const body = { prompt, messages, input: prompt, cache_salt };
+		const answer = await post(url + path, { ...body, max_tokens: 1 });
+		const { usage } = (await json(answer)) as {
+			usage: Record<string, { cached_tokens: number } | undefined>;
+		};
+		const { prompt_tokens_details, input_tokens_details } = usage;
+		return (prompt_tokens_details ?? input_tokens_details)?.cached_tokens;
+	};
+	for (const path of ["/v1/completions", "/v1/chat/completions"]) {
+		for (const salt of [null, "tenant", "other"])
+			assert.equal(await ask(path, salt), 0, `${path}: ${salt}, first`);
+		for (const salt of ["other", "tenant", null])
+			assert.ok(Number(await ask(path, salt)) > 0, `${path}: ${salt}, again`);
+	}
+	assert.ok(Number(await ask("/v1/responses", "tenant")) > 0);
+	assert.equal(await ask("/v1/responses", "third"), 0);
+	const wrong = await post(`${url}/v1/completions`, { prompt, cache_salt: "" });
+	const { error } = (await wrong.json()) as { error: { param: string } };
+	assert.deepEqual([wrong.status, error.param], [400, "cache_salt"]);
 });
 
 test("the longest list of prompts, in order", async () => {
