@@ -26,7 +26,7 @@ export type { LoadProgress } from "./load.ts";
 export type { LoraAdapter, LoraRequest } from "./lora.ts";
 export type { ModelConfig } from "./models/config.ts";
 export type { Prompt } from "./prompt.ts";
-export type { StructuredOutputs } from "./structured-outputs.ts";
+export type { StructuredOutputs, Thought } from "./structured-outputs.ts";
 export type { ChatMessage } from "./tokenizer/chat-template.ts";
 export type { Tokenizer } from "./tokenizer/tokenizer.ts";
 export { fileMap, type ModelFiles } from "./weights/source.ts";

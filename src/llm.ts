@@ -30,6 +30,8 @@ import {
 } from "./structured/grammars.ts";
 import type { GrammarSpec } from "./structured/messages.ts";
 import { grammarSpec, vocabularyOf } from "./structured/spec.ts";
+import { afterThought, checkThought } from "./structured/thought.ts";
+import type { Thought } from "./structured-outputs.ts";
 import type { ChatMessage, RenderOptions } from "./tokenizer/chat-template.ts";
 import { createDetokenizer } from "./tokenizer/detokenizer.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -45,6 +47,8 @@ export interface RequestOptions {
 	readonly loraRequest?: LoraRequest | null;
 	/** Cached prefixes are shared with requests of the same salt alone, so that nobody else can find out by the time an answer takes. */
 	readonly cacheSalt?: string | null;
+	/** With structuredOutputs: the thought they do not bind; null or absent: they bind all that is said. */
+	readonly thought?: Thought | null;
 }
 
 export interface GenerateOptions extends Omit<RequestOptions, "loraRequest"> {
@@ -74,6 +78,7 @@ interface Submission {
 	readonly params: SequenceParams;
 	readonly priority: number;
 	readonly cacheSalt: string | null;
+	readonly thought: Thought | null;
 	/** What structuredOutputs ask for; null: nothing. */
 	readonly spec: GrammarSpec | null;
 }
@@ -335,7 +340,7 @@ export class LLM {
 		list: readonly P[],
 		tokenize: (prompt: P) => TokenizedPrompt,
 		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
-		{ priority = 0, cacheSalt = null }: GenerateOptions,
+		{ priority = 0, cacheSalt = null, thought = null }: GenerateOptions,
 	): Submission[] {
 		const perPrompt = isList(samplingParams) ? samplingParams : null;
 		if (perPrompt !== null && perPrompt.length !== list.length)
@@ -358,6 +363,7 @@ export class LLM {
 				"invalid_option",
 				`cacheSalt must be a non-empty string, got ${show(cacheSalt)}.`,
 			);
+		if (thought !== null) checkThought(thought, this.#facts.vocabSize);
 		const resolve = (params: SamplingParamsInput | undefined) =>
 			resolveSamplingParams(params ?? this.defaultSamplingParams);
 		const shared = isList(samplingParams) ? null : resolve(samplingParams);
@@ -371,6 +377,7 @@ export class LLM {
 					params: sequenceParams(params, length, this.#facts),
 					priority,
 					cacheSalt,
+					thought,
 					spec: this.#specOf(params),
 				};
 			}),
@@ -545,7 +552,7 @@ export class LLM {
 	}
 
 	#submit(
-		{ prompt, params, priority, cacheSalt }: Submission,
+		{ prompt, params, priority, cacheSalt, thought }: Submission,
 		{ grammar, adapter }: Held,
 		onDelta?: (delta: CompletionDelta) => void,
 	): Started {
@@ -564,7 +571,10 @@ export class LLM {
 				promptTokenIds,
 				params,
 				priority,
-				startConstraint: grammar?.start,
+				startConstraint:
+					grammar && thought
+						? () => afterThought(thought, grammar.start)
+						: grammar?.start,
 				adapter,
 				cacheSalt,
 				sink: createCollector({

@@ -19,6 +19,16 @@ export interface StructuredOutputs {
 	readonly whitespacePattern?: null;
 }
 
+/** A model may think before it answers: what it thinks is free, and structuredOutputs hold from the token after the thought on. */
+export interface Thought {
+	/** <think>, as the first token of an output. */
+	readonly openTokenId: number;
+	/** </think> */
+	readonly closeTokenId: number;
+	/** The prompt has opened the thought. */
+	readonly isOpen?: boolean;
+}
+
 export type StructuredKind =
 	| "json"
 	| "regex"

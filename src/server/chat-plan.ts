@@ -1,5 +1,5 @@
 /** A chat's body → what the engine is to do, and how to read what it says: prompt, sampling, tools, reasoning. Knows no answer's form. */
-import type { FinishReason } from "../index.ts";
+import type { FinishReason, Thought } from "../index.ts";
 import { loraRequestOf } from "./adapters.ts";
 import { type AnswerParser, createPlainParser } from "./answer-pieces.ts";
 import { badRequest } from "./api-error.ts";
@@ -9,10 +9,17 @@ import type { Services } from "./generation.ts";
 import type { LogprobStyle } from "./logprobs.ts";
 import type { ServerOptions } from "./options.ts";
 import type { EncodedPrompt } from "./prompts.ts";
-import { createReasoningParser, endsInThought } from "./reasoning.ts";
+import {
+	CLOSE,
+	createReasoningParser,
+	endsBehindThought,
+	endsInThought,
+	OPEN,
+} from "./reasoning.ts";
 import type { Task } from "./run.ts";
 import {
 	checkRoom,
+	formFieldOf,
 	type StructuredOutputs,
 	samplingParams,
 } from "./sampling.ts";
@@ -39,8 +46,12 @@ type ToolMode =
 	| { readonly kind: "required"; readonly tools: readonly Tool[] }
 	| { readonly kind: "named"; readonly tool: Tool };
 
-/** @throws ApiError 400; NanoVllmError of prompts */
-export function planChat(body: ChatBody, services: Services): ChatPlan {
+/** @param format what the endpoint calls response_format. @throws ApiError 400; NanoVllmError of prompts */
+export function planChat(
+	body: ChatBody,
+	services: Services,
+	format = "response_format",
+): ChatPlan {
 	const { engine, options, prompts } = services;
 	const mode = toolMode(body, options);
 	const tools = mode.kind === "off" ? null : (body.tools ?? null);
@@ -48,11 +59,13 @@ export function planChat(body: ChatBody, services: Services): ChatPlan {
 	const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? null;
 	checkRoom(prompt.tokenIds.length, maxTokens, engine.maxModelLen, "messages");
 	const logprobs = logprobStyle(body);
+	const forced = forcedCall(mode);
+	const formField = forced ? "tools" : formFieldOf(body, format);
 	const params = samplingParams(body, engine, {
 		maxTokens: maxTokens ?? engine.defaultSamplingParams.maxTokens ?? null,
 		logprobs: logprobs?.count,
 		skipSpecialTokens: body.skip_special_tokens ?? keepsMarkers(mode, services),
-		structuredOutputs: forcedCall(mode),
+		structuredOutputs: forced,
 	});
 	return {
 		prompt,
@@ -61,6 +74,10 @@ export function planChat(body: ChatBody, services: Services): ChatPlan {
 			params,
 			priority: body.priority ?? undefined,
 			cacheSalt: body.cache_salt ?? null,
+			thought: params.structuredOutputs
+				? thoughtBefore(prompt, services, formField)
+				: null,
+			formField,
 			loraRequest: loraRequestOf(services, body.model),
 		},
 		logprobs,
@@ -114,6 +131,39 @@ function forcedCall(mode: ToolMode): StructuredOutputs | undefined {
 		additionalProperties: false,
 	}));
 	return { json: { type: "array", minItems: 1, items: { anyOf } } };
+}
+
+/**
+ * The thought the answer may begin with; null where none will come. A tokenizer without the marks has them in pieces, which no answer
+ * in the wanted form begins with. @throws ApiError 400 where the template has begun a thought that then nothing would end
+ */
+function thoughtBefore(
+	{ text }: EncodedPrompt,
+	{ engine, options }: Services,
+	formField: string,
+): Thought | null {
+	const prompt = text ?? "";
+	if (options.reasoningParser === null || endsBehindThought(prompt))
+		return null;
+	const openTokenId = logitOf(engine, OPEN);
+	const closeTokenId = logitOf(engine, CLOSE);
+	const isOpen = endsInThought(prompt);
+	if (openTokenId !== undefined && closeTokenId !== undefined)
+		return { openTokenId, closeTokenId, isOpen };
+	if (!isOpen) return null;
+	throw badRequest(
+		`${formField}: this model begins with a thought, and where it ends cannot be told: ${CLOSE} is no token of its own. Leave this out, or turn thinking off with chat_template_kwargs.`,
+		formField,
+	);
+}
+
+/** The token of that text, where the model can say it. */
+function logitOf(
+	{ modelConfig, tokenizer }: ServedEngine,
+	token: string,
+): number | undefined {
+	const id = tokenizer.id(token);
+	return id !== undefined && id < modelConfig.vocabSize ? id : undefined;
 }
 
 /** Special tokens stay in the text where the parser looks for them; undefined: as the model's defaults say. */

@@ -21,7 +21,7 @@ import {
 } from "./logprobs.ts";
 import type { EncodedPrompt } from "./prompts.ts";
 import { type RunContext, runTasks, type Task } from "./run.ts";
-import { checkRoom, samplingParams } from "./sampling.ts";
+import { checkRoom, formFieldOf, samplingParams } from "./sampling.ts";
 import type { EventSink } from "./sse.ts";
 import { type Usage, usage, usageOf } from "./usage.ts";
 
@@ -102,6 +102,8 @@ function planOf(call: Call, body: CompletionBody): Plan {
 			params,
 			priority: body.priority ?? undefined,
 			cacheSalt: body.cache_salt ?? null,
+			thought: null,
+			formField: formFieldOf(body, "response_format"),
 			loraRequest: loraRequestOf(services, body.model),
 		})),
 		n,

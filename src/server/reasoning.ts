@@ -8,12 +8,16 @@ import {
 	overlap,
 } from "./answer-pieces.ts";
 
-const OPEN = "<think>";
-const CLOSE = "</think>";
+export const OPEN = "<think>";
+export const CLOSE = "</think>";
 
 /** Whether a rendered prompt ends inside a thought, which the model then goes on with. */
 export const endsInThought = (prompt: string): boolean =>
 	prompt.lastIndexOf(OPEN) > prompt.lastIndexOf(CLOSE);
+
+/** Whether a rendered prompt ends behind a thought, often an empty one that keeps the model from thinking. */
+export const endsBehindThought = (prompt: string): boolean =>
+	prompt.trimEnd().endsWith(CLOSE);
 
 /** @param isOpen the prompt has opened the thought already */
 export function createReasoningParser(

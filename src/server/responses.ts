@@ -15,7 +15,7 @@ export function response(call: Call, body: ResponsesBody): Promise<Response> {
 	return generate(call, body.stream ?? false, () => {
 		const model = checkModel(call.services, body.model);
 		const chat = asChat(body);
-		const plan = planChat(chat, call.services);
+		const plan = planChat(chat, call.services, "text.format");
 		const head = headOf(call, body, model, plan);
 		let sequenceNumber = 0;
 		const send = (sink: EventSink, type: string, fields: object) =>

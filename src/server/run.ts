@@ -1,10 +1,14 @@
 /** Runs the prompts of one HTTP request on the engine, side by side, and ends all of them when one fails or the client leaves. Knows no bodies. */
+
+import { NanoVllmError } from "../errors.ts";
 import type {
 	CompletionDelta,
 	LoraRequest,
 	RequestOutput,
 	SamplingParamsInput,
+	Thought,
 } from "../index.ts";
+import { badRequest } from "./api-error.ts";
 import type { ServedEngine } from "./engine.ts";
 import type { RequestRecorder, ServerMetrics } from "./metrics.ts";
 
@@ -13,8 +17,12 @@ export interface Task {
 	readonly params: SamplingParamsInput;
 	readonly priority: number | undefined;
 	readonly cacheSalt: string | null;
+	/** A thought that what the output looks like does not bind; null: there will be none. */
+	readonly thought: Thought | null;
 	/** null: the model as it is. */
 	readonly loraRequest: LoraRequest | null;
+	/** Where the body says what the output looks like. */
+	readonly formField: string;
 }
 
 export interface RunContext {
@@ -42,8 +50,9 @@ export async function runTasks(
 			return await runOne(task, engine, controller.signal, recorder, (delta) =>
 				onDelta?.(delta, promptIndex),
 			);
-		} catch (error) {
+		} catch (cause) {
 			recorder.onCut(controller.signal.aborted ? "abort" : "error", n);
+			const error = aboutForm(cause, task.formField);
 			controller.abort(error);
 			throw error;
 		}
@@ -57,8 +66,19 @@ export async function runTasks(
 	}
 }
 
+const JSON_FORM = "structuredOutputs.json";
+
+/** What the library refuses of a schema, said of the field it stood in. */
+function aboutForm(cause: unknown, field: string): unknown {
+	if (!(cause instanceof NanoVllmError)) return cause;
+	const { code, message } = cause;
+	if (field === "structured_outputs" || !message.startsWith(JSON_FORM))
+		return cause;
+	return badRequest(field + message.slice(JSON_FORM.length), field, code);
+}
+
 async function runOne(
-	{ promptTokenIds, params, ...rest }: Task,
+	{ promptTokenIds, params, formField: _, ...rest }: Task,
 	engine: ServedEngine,
 	signal: AbortSignal,
 	recorder: RequestRecorder,

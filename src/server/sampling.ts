@@ -75,6 +75,10 @@ function clampedBias(bias: SamplingBody["logit_bias"]) {
 	);
 }
 
+/** The field that says what the output looks like. @param format OpenAI's, as the endpoint calls it */
+export const formFieldOf = (body: SamplingBody, format: string): string =>
+	body.structured_outputs ? "structured_outputs" : format;
+
 /** vLLM's structured_outputs, or what OpenAI's response_format comes to. */
 function structuredOutputsOf(
 	body: SamplingBody,

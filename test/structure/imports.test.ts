@@ -11,6 +11,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 	"structured-outputs": ["errors"],
 	structured: [
 		"errors",
+		"config",
 		"engine",
 		"platform",
 		"structured-outputs",
@@ -70,6 +71,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"platform",
 		"prompt",
 		"structured",
+		"structured-outputs",
 		"tokenizer",
 		"weights",
 	],
