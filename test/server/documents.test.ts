@@ -39,6 +39,7 @@ test("every flag of the pages is one", () => {
 		Object.entries(table).map(([key, flag]) => flag.name ?? kebab(key)),
 	);
 	const others = [
+		"lora-modules",
 		"max-concurrency",
 		"request-rate",
 		"json",

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import OpenAI from "openai";
-import { SAMPLING_DEFAULTS } from "../../src/config.ts";
 import type { LLM } from "../../src/index.ts";
 import { createApp } from "../../src/server/app.ts";
 import { loadDemo, MODEL, type Script, scripted, serve } from "./serving.ts";
@@ -527,12 +526,6 @@ test("models: listed and retrieved", async () => {
 	);
 });
 
-/** The library may be built without structured outputs. */
-const skip =
-	"structuredOutputs" in SAMPLING_DEFAULTS
-		? false
-		: "the library has no structured outputs";
-
 const PERSON = {
 	type: "object",
 	properties: {
@@ -551,9 +544,7 @@ const isPerson = (value: unknown): boolean => {
 	);
 };
 
-test("structured: the client's parse helper gets what the schema says", {
-	skip,
-}, async () => {
+test("structured: the client's parse helper gets what the schema says", async () => {
 	const answer = await client.chat.completions.parse({
 		model: MODEL,
 		messages,
@@ -572,9 +563,7 @@ test("structured: the client's parse helper gets what the schema says", {
 	assert.ok(isPerson(JSON.parse(output_text)), output_text);
 });
 
-test("structured: choice, regex, grammar; a wrong schema is a 400 that says why", {
-	skip,
-}, async () => {
+test("structured: choice, regex, grammar; a wrong schema is a 400 that says why", async () => {
 	const ask = (structured_outputs: object) =>
 		client.completions.create({
 			model: MODEL,
@@ -598,9 +587,7 @@ test("structured: choice, regex, grammar; a wrong schema is a 400 that says why"
 		});
 });
 
-test("structured: a required call is one, with the arguments its schema says", {
-	skip,
-}, async () => {
+test("structured: a required call is one, with the arguments its schema says", async () => {
 	const tool = {
 		type: "function" as const,
 		function: { name: "add_person", parameters: PERSON },

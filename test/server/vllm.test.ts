@@ -314,6 +314,8 @@ test("the OpenAPI document tells every endpoint and the fields of their bodies",
 		"/v1/responses",
 		"/tokenize",
 		"/detokenize",
+		"/v1/load_lora_adapter",
+		"/v1/unload_lora_adapter",
 	])
 		assert.ok(paths[path].post, path);
 	for (const path of [
