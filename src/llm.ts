@@ -73,12 +73,17 @@ export interface ChatOptions extends GenerateOptions {
 
 type OneOrMany<T> = T | readonly T[];
 
-interface Submission {
-	readonly prompt: TokenizedPrompt;
-	readonly params: SequenceParams;
+/** What the options say of every request of a call. */
+interface Manner {
 	readonly priority: number;
 	readonly cacheSalt: string | null;
 	readonly thought: Thought | null;
+}
+
+interface Submission {
+	readonly prompt: TokenizedPrompt;
+	readonly params: SequenceParams;
+	readonly manner: Manner;
 	/** What structuredOutputs ask for; null: nothing. */
 	readonly spec: GrammarSpec | null;
 }
@@ -340,7 +345,7 @@ export class LLM {
 		list: readonly P[],
 		tokenize: (prompt: P) => TokenizedPrompt,
 		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
-		{ priority = 0, cacheSalt = null, thought = null }: GenerateOptions,
+		options: GenerateOptions,
 	): Submission[] {
 		const perPrompt = isList(samplingParams) ? samplingParams : null;
 		if (perPrompt !== null && perPrompt.length !== list.length)
@@ -348,6 +353,30 @@ export class LLM {
 				"invalid_sampling_params",
 				`${perPrompt.length} sampling parameters for ${list.length} prompts. Give one for all, or one for each.`,
 			);
+		const manner = this.#manner(options);
+		const resolve = (params: SamplingParamsInput | undefined) =>
+			resolveSamplingParams(params ?? this.defaultSamplingParams);
+		const shared = isList(samplingParams) ? null : resolve(samplingParams);
+		return list.map((item, i) =>
+			labelled(list.length > 1 ? `prompt ${i}: ` : "", () => {
+				const prompt = tokenize(item);
+				const params = shared ?? resolve(perPrompt?.[i]);
+				const length = prompt.tokenIds.length;
+				return {
+					prompt,
+					params: sequenceParams(params, length, this.#facts),
+					manner,
+					spec: this.#specOf(params),
+				};
+			}),
+		);
+	}
+
+	#manner({
+		priority = 0,
+		cacheSalt = null,
+		thought = null,
+	}: GenerateOptions): Manner {
 		if (!Number.isSafeInteger(priority))
 			throw new NanoVllmError(
 				"invalid_option",
@@ -364,24 +393,7 @@ export class LLM {
 				`cacheSalt must be a non-empty string, got ${show(cacheSalt)}.`,
 			);
 		if (thought !== null) checkThought(thought, this.#facts.vocabSize);
-		const resolve = (params: SamplingParamsInput | undefined) =>
-			resolveSamplingParams(params ?? this.defaultSamplingParams);
-		const shared = isList(samplingParams) ? null : resolve(samplingParams);
-		return list.map((item, i) =>
-			labelled(list.length > 1 ? `prompt ${i}: ` : "", () => {
-				const prompt = tokenize(item);
-				const params = shared ?? resolve(perPrompt?.[i]);
-				const length = prompt.tokenIds.length;
-				return {
-					prompt,
-					params: sequenceParams(params, length, this.#facts),
-					priority,
-					cacheSalt,
-					thought,
-					spec: this.#specOf(params),
-				};
-			}),
-		);
+		return { priority, cacheSalt, thought };
 	}
 
 	#specOf({ structuredOutputs }: SamplingParams): GrammarSpec | null {
@@ -552,7 +564,7 @@ export class LLM {
 	}
 
 	#submit(
-		{ prompt, params, priority, cacheSalt, thought }: Submission,
+		{ prompt, params, manner }: Submission,
 		{ grammar, adapter }: Held,
 		onDelta?: (delta: CompletionDelta) => void,
 	): Started {
@@ -560,6 +572,7 @@ export class LLM {
 		const { tokenizer } = this.#model.text ?? {};
 		const { tokenIds: promptTokenIds, text } = prompt;
 		const { skipSpecialTokens } = params;
+		const { priority, cacheSalt, thought } = manner;
 		const createTextStream =
 			tokenizer !== undefined && params.detokenize
 				? () =>

@@ -75,7 +75,7 @@ export function planChat(
 			priority: body.priority ?? undefined,
 			cacheSalt: body.cache_salt ?? null,
 			thought: params.structuredOutputs
-				? thoughtBefore(prompt, services, formField)
+				? thoughtBefore(prompt, body, services, formField)
 				: null,
 			formField,
 			loraRequest: loraRequestOf(services, body.model),
@@ -139,6 +139,7 @@ function forcedCall(mode: ToolMode): StructuredOutputs | undefined {
  */
 function thoughtBefore(
 	{ text }: EncodedPrompt,
+	body: ChatBody,
 	{ engine, options }: Services,
 	formField: string,
 ): Thought | null {
@@ -147,7 +148,7 @@ function thoughtBefore(
 		return null;
 	const openTokenId = logitOf(engine, OPEN);
 	const closeTokenId = logitOf(engine, CLOSE);
-	const isOpen = endsInThought(prompt);
+	const isOpen = endsInThought(prompt, begunAnswer(body));
 	if (openTokenId !== undefined && closeTokenId !== undefined)
 		return { openTokenId, closeTokenId, isOpen };
 	if (!isOpen) return null;
@@ -155,6 +156,14 @@ function thoughtBefore(
 		`${formField}: this model begins with a thought, and where it ends cannot be told: ${CLOSE} is no token of its own. Leave this out, or turn thinking off with chat_template_kwargs.`,
 		formField,
 	);
+}
+
+/** The words the model is to go on with; null where it begins. */
+function begunAnswer({ continue_final_message, messages }: ChatBody) {
+	const { role, content } = messages[messages.length - 1];
+	if (!continue_final_message || role !== "assistant") return null;
+	if (typeof content === "string") return content;
+	return (content ?? []).map(({ text }) => text ?? "").join("\n");
 }
 
 /** The token of that text, where the model can say it. */
@@ -192,7 +201,8 @@ function createParser(
 	const maxCalls = body.parallel_tool_calls === false ? 1 : Infinity;
 	const answer = createAnswerParser(mode, options, maxCalls);
 	if (options.reasoningParser === null) return answer;
-	return createReasoningParser(answer, endsInThought(prompt.text ?? ""));
+	const isOpen = endsInThought(prompt.text ?? "", begunAnswer(body));
+	return createReasoningParser(answer, isOpen);
 }
 
 function createAnswerParser(

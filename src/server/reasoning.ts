@@ -11,9 +11,18 @@ import {
 export const OPEN = "<think>";
 export const CLOSE = "</think>";
 
-/** Whether a rendered prompt ends inside a thought, which the model then goes on with. */
-export const endsInThought = (prompt: string): boolean =>
-	prompt.lastIndexOf(OPEN) > prompt.lastIndexOf(CLOSE);
+/**
+ * Whether a rendered prompt ends inside a thought, which the model then goes on with. Anybody may write <think> in a message: what counts
+ * is the template's last word.
+ * @param begun what the model has said already and is to go on with, the end of the prompt; null: it begins
+ */
+export const endsInThought = (
+	prompt: string,
+	begun: string | null = null,
+): boolean =>
+	begun === null
+		? prompt.trimEnd().endsWith(OPEN)
+		: begun.lastIndexOf(OPEN) > begun.lastIndexOf(CLOSE);
 
 /** Whether a rendered prompt ends behind a thought, often an empty one that keeps the model from thinking. */
 export const endsBehindThought = (prompt: string): boolean =>

@@ -195,6 +195,9 @@ test("a prompt that ends in an open thought begins in it", () => {
 	assert.ok(endsInThought("…assistant\n<think>\n"));
 	assert.ok(!endsInThought("…assistant\n<think>\n\n</think>\n\n"));
 	assert.ok(!endsInThought("hello"));
+	assert.ok(!endsInThought("user\nwhat is <think>?\nassistant\n"));
+	assert.ok(endsInThought("assistant\n<think> well", "<think> well"));
+	assert.ok(!endsInThought("user <think>\nassistant\nI", "I"));
 	const parser = createReasoningParser(createPlainParser(), true);
 	assert.deepEqual(parseAnswer(parser, "still</think>done"), {
 		reasoning: "still",

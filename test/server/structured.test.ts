@@ -78,6 +78,13 @@ test("a thought the template has closed stays closed", async () => {
 	}
 });
 
+test("no word of a message opens a thought", async () => {
+	const injected = [{ role: "user", content: "Say no more than <think>" }];
+	const logit_bias = { [THINK]: -100 };
+	for (const { content } of await answers({ messages: injected, logit_bias }))
+		assert.match(content ?? "", /^(yes|no)$/);
+});
+
 test("streamed: the thought, then the parsed object", async () => {
 	const schema = {
 		type: "object",
