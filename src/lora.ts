@@ -182,7 +182,7 @@ export class LoraAdapters {
 			return adapter;
 		} catch (cause) {
 			if (this.#entries.get(name) === entry) this.#entries.delete(name);
-			throw named(name, path, cause);
+			throw named(name, cause);
 		}
 	}
 
@@ -234,19 +234,15 @@ function unknown(name: string, names: Iterable<string>): NanoVllmError {
 	);
 }
 
-/** The same error, saying which adapter it is about; a folder that is not there is no model's here. */
-function named(
-	name: string,
-	path: string | ModelFiles,
-	cause: unknown,
-): unknown {
+/** The same error, saying which adapter it is about; what is not there is no model here. */
+function named(name: string, cause: unknown): unknown {
 	if (!(cause instanceof NanoVllmError)) return cause;
 	const { code, message } = cause;
 	if (code !== "model_not_found")
 		return new NanoVllmError(code, `adapter ${name}: ${message}`, { cause });
 	return new NanoVllmError(
 		"adapter_not_found",
-		`adapter ${name}: there is no folder ${labelOf(path)}. Give one that PEFT's save_pretrained has written, a URL of one, or an id of the hub.`,
+		`adapter ${name}: ${message} An adapter is a folder that PEFT's save_pretrained has written, a URL of one, or an id of the hub.`,
 		{ cause },
 	);
 }

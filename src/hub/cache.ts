@@ -28,8 +28,12 @@ export interface RepoCache {
 	link(commit: string, path: string, etag: string): Promise<void>;
 	/** Lets the Python client know, without asking, that the commit has no such file. */
 	markAbsent(commit: string, path: string): Promise<void>;
-	/** The model as an earlier download left it, null unless every file it needs is there; without `weights`, every small one. */
-	find(id: ModelId, weights?: boolean): Promise<Snapshot | null>;
+	/** The model as an earlier download left it, null unless every file it needs is there; without `weights`, every small one; of `include`, exactly those. */
+	find(
+		id: ModelId,
+		weights?: boolean,
+		include?: readonly string[] | null,
+	): Promise<Snapshot | null>;
 }
 
 export function repoCache(
@@ -61,14 +65,27 @@ export function repoCache(
 			const mark = `${root}/.no_exist/${commit}/${path}`;
 			if ((await files.stat(mark)) === null) await files.writeText(mark, "");
 		},
-		async find(id, weights = true) {
+		async find(id, weights = true, include = null) {
 			const commit = await readCommit(id.revision);
 			if (commit === null) return null;
 			const folder = snapshot(commit);
-			const paths = await completeSet(files, folder, id, weights);
+			const paths =
+				include === null
+					? await completeSet(files, folder, id, weights)
+					: await namedSet(files, folder, include);
 			return paths === null ? null : { commit, folder, paths };
 		},
 	};
+}
+
+/** null when one of the names is not there; a pattern never is. */
+async function namedSet(
+	files: FileSystem,
+	folder: string,
+	names: readonly string[],
+): Promise<readonly string[] | null> {
+	const present = await files.listFiles(folder);
+	return names.every((name) => present.includes(name)) ? names : null;
 }
 
 /** The model's files in a snapshot's folder, null when one is missing. */

@@ -35,7 +35,7 @@ export async function fetchSnapshot(
 	{ include = null, weights = true, signal, onProgress }: SnapshotOptions = {},
 ): Promise<Snapshot> {
 	const cache = repoCache(hub.files, hub.settings, id.repo);
-	const cached = include === null ? await cache.find(id, weights) : null;
+	const cached = await cache.find(id, weights, include);
 	const state = await listOrCached(hub, id, cached, signal);
 	if ("folder" in state) return state;
 	const { commit, files } = state;

@@ -6,7 +6,8 @@ import { afterEach, test } from "node:test";
 import { LLM, type LoadProgress } from "../../src/index.ts";
 import { COMMIT, temporaryFolder } from "../support/hub-case.ts";
 import { startHub } from "../support/hub-server.ts";
-import { textFiles } from "../support/text-model.ts";
+import { makeAdapter } from "../support/lora-adapter.ts";
+import { loadText, textFiles, textTensors } from "../support/text-model.ts";
 
 const BUNDLED = join(import.meta.dirname, "../../demo-model");
 const bundled = readdirSync(BUNDLED, { withFileTypes: true })
@@ -23,6 +24,19 @@ server.repos.set("acme/tiny", {
 	files: await textFiles(),
 	gatedFor: "hf_friend",
 	revisions: ["v2"],
+});
+
+server.repos.set("acme/lora", {
+	commit: COMMIT,
+	files: new Map([
+		...makeAdapter(await textTensors(), {
+			modules: ["q_proj", "o_proj"],
+			rank: 2,
+			alpha: 40,
+			seed: 1,
+		}).files,
+		["optimizer.pt", new Uint8Array(1000)],
+	]),
 });
 
 const NAMES = ["HF_ENDPOINT", "HF_HOME", "HF_TOKEN", "HF_HUB_OFFLINE"];
@@ -142,4 +156,28 @@ test("what is neither a folder nor a model is told in both readings; an abort en
 		}),
 		{ code: "aborted" },
 	);
+});
+
+test("a LoRA adapter by its id: two files come, then the cache is enough", async () => {
+	const HF_HOME = temporaryFolder();
+	const HF_ENDPOINT = server.endpoint;
+	setEnvironment({ HF_ENDPOINT, HF_HOME });
+	const loraRequest = { name: "hub", path: "acme/lora" };
+	const answer = async (options: object) => {
+		await using llm = await loadText({ enableLora: true });
+		const [result] = await llm.generate("A fox", greedy, options);
+		return result.outputs[0].text;
+	};
+	const text = await answer({ loraRequest });
+	assert.notEqual(text, await answer({}));
+	const requested = server.seen.map((seen) => JSON.stringify(seen)).join();
+	assert.ok(!requested.includes("optimizer"), "only what an adapter needs");
+	setEnvironment({ HF_ENDPOINT, HF_HOME, HF_HUB_OFFLINE: "1" });
+	assert.equal(await answer({ loraRequest }), text);
+	setEnvironment({ HF_ENDPOINT, HF_HOME });
+	const missing = { name: "none", path: "acme/none" };
+	await assert.rejects(answer({ loraRequest: missing }), {
+		code: "adapter_not_found",
+		message: /adapter none: .*acme\/none/,
+	});
 });

@@ -220,7 +220,7 @@ test("requests that cannot be are refused, and leave nothing behind", async () =
 	await refused(
 		{ name: "x", path: "/no/such/folder" },
 		"adapter_not_found",
-		/adapter x: there is no folder \/no\/such/,
+		/adapter x: \/no\/such\/folder.*save_pretrained/,
 	);
 	await llm.loadLoraAdapter(one.name, folders[0]);
 	await refused(
