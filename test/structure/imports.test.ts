@@ -77,6 +77,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"weights",
 	],
 	server: ["errors", "config", "index"],
+	batch: ["errors"],
 	cli: [
 		"errors",
 		"config",
@@ -85,6 +86,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"find-model",
 		"load",
 		"backends",
+		"batch",
 		"hub",
 		"inspect",
 		"server",
