@@ -7,20 +7,15 @@ import type { Command } from "commander";
 import { readLines } from "../batch/lines.ts";
 import { errorLine, isFailed } from "../batch/records.ts";
 import { recover } from "../batch/recover.ts";
-import {
-	type BatchEngine,
-	type BatchProgress,
-	runBatch,
-} from "../batch/run-batch.ts";
+import { type BatchProgress, runBatch } from "../batch/run-batch.ts";
 import type { EngineConfig } from "../config.ts";
 import { NanoVllmError } from "../errors.ts";
-import type { LLM } from "../index.ts";
-import { createApp } from "../server/app.ts";
 import {
 	resolveServerOptions,
 	SERVER_DEFAULTS,
 	type ServerOptions,
 } from "../server/options.ts";
+import { batchEngine } from "./batch-engine.ts";
 import {
 	chunksOf,
 	GrowingFile,
@@ -170,8 +165,6 @@ function answerOptions(
 	const given = {
 		servedModelName: [isId ? model : basename(model)],
 		...givenFlags<ServerOptions>(ANSWER_FLAGS, options),
-		maxQueue: null,
-		requestTimeout: null,
 	};
 	resolveServerOptions(given);
 	return given;
@@ -218,24 +211,4 @@ async function resume(output: GrowingFile, errors: GrowingFile, jobId: string) {
 		await errors.append(missed.map(({ text }) => text).join(""));
 	for (const { line } of missed) told.lines.add(line);
 	return { answered: written.lines, reported: told.lines };
-}
-
-function batchEngine(llm: LLM, given: Partial<ServerOptions>): BatchEngine {
-	const log = {
-		info() {},
-		warn() {},
-		error: (fields: object, message: string) =>
-			note(`${message}: ${JSON.stringify(fields)}`),
-	};
-	const app = createApp(llm, { ...given, log });
-	return {
-		answer: (request) => app.fetch(request),
-		load: () => ({
-			maxNumSeqs: llm.engineConfig.maxNumSeqs,
-			...llm.stats(),
-		}),
-		get failure() {
-			return llm.failure;
-		},
-	};
 }

@@ -26,7 +26,7 @@ import {
 } from "./command-line.ts";
 
 const NUM_KILLS = Number(process.env.NANO_VLLM_KILLS ?? 8);
-const NUM_REQUESTS = 50 * (NUM_KILLS + 1);
+const NUM_REQUESTS = 80 * (NUM_KILLS + 1);
 
 const folder = temporaryFolder();
 const model = writeModel(folder);
@@ -127,7 +127,7 @@ test(`killed ${NUM_KILLS} times at random moments: complete, each id once, what 
 		const mayBeEarly = random.uniform() < 0.25;
 		while (!mayBeEarly && sizeOf() <= before)
 			if (await Promise.race([isEnded, sleep(5)])) break;
-		await Promise.race([isEnded, sleep(400 * random.uniform())]);
+		await Promise.race([isEnded, sleep(300 * random.uniform())]);
 		running.process.kill("SIGKILL");
 		await running.ended;
 		sizes.push(sizeOf());
