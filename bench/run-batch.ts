@@ -85,21 +85,25 @@ async function files(round: number): Promise<void> {
 
 interface Figures {
 	readonly outputTokensPerSecond: number;
-	/** How full the engine was: what does not depend on who else uses the machine. */
+	/** How full the engine was, and what it and the rest cost: what depends little on who else uses the machine. */
 	readonly tokensPerStep: number;
+	readonly cpuMsPerToken: number;
 }
 
 async function timed(run: () => Promise<void>): Promise<Figures> {
 	llm.resetPrefixCache();
 	const before = llm.stats();
+	const cpuBefore = process.cpuUsage();
 	const start = performance.now();
 	await run();
 	const seconds = (performance.now() - start) / 1000;
+	const { user, system } = process.cpuUsage(cpuBefore);
 	const { numSteps, numStepTokens } = llm.stats();
 	return {
 		outputTokensPerSecond: numTokens / seconds,
 		tokensPerStep:
 			(numStepTokens - before.numStepTokens) / (numSteps - before.numSteps),
+		cpuMsPerToken: (user + system) / 1000 / numTokens,
 	};
 }
 
@@ -114,22 +118,24 @@ for (let round = 0; round < Number(values.rounds); round++) {
 	rows.push([row[0], row[1]]);
 	const [own, batch] = row.map(
 		(f) =>
-			`${f.outputTokensPerSecond.toFixed(1)} tok/s, ${f.tokensPerStep.toFixed(2)} tokens a step`,
+			`${f.outputTokensPerSecond.toFixed(1)} tok/s, ${f.tokensPerStep.toFixed(2)} tokens a step, ${f.cpuMsPerToken.toFixed(3)} ms of CPU a token`,
 	);
 	console.log(`generate ${own} · run-batch ${batch}`);
 }
 rmSync(folder, { recursive: true });
 
-const mean = (of: (row: [Figures, Figures]) => number) =>
-	rows.reduce((sum, row) => sum + of(row), 0) / rows.length;
+const median = (of: (figures: Figures) => number) => {
+	const ratios = rows.map(([own, batch]) => of(batch) / of(own));
+	return ratios.sort((a, b) => a - b)[ratios.length >> 1];
+};
+/** run-batch over generate, the middle one of the rounds. */
 const report = {
 	model: basename(values.model),
 	numPrompts,
 	numTokens,
-	throughputRatio: mean(
-		([own, batch]) => batch.outputTokensPerSecond / own.outputTokensPerSecond,
-	),
-	fillRatio: mean(([own, batch]) => batch.tokensPerStep / own.tokensPerStep),
+	throughputRatio: median((f) => f.outputTokensPerSecond),
+	fillRatio: median((f) => f.tokensPerStep),
+	cpuRatio: median((f) => f.cpuMsPerToken),
 };
 console.log(JSON.stringify(report));
 if (values.json !== undefined)

@@ -1,8 +1,7 @@
-/** The files of run-batch: an input that is measured first, outputs that grow durably, a lock so that one process writes. Knows no requests. */
+/** The files of run-batch: an input that is measured first, outputs that grow durably. Knows no requests. */
 import { createHash } from "node:crypto";
-import { createReadStream, rmSync } from "node:fs";
-import { type FileHandle, open, readFile, stat } from "node:fs/promises";
-import { hostname } from "node:os";
+import { createReadStream } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Sink } from "../batch/journal.ts";
 import { NanoVllmError } from "../errors.ts";
@@ -54,10 +53,10 @@ export const chunksOf = (
 ): AsyncIterable<Uint8Array> =>
 	createReadStream(path, { highWaterMark: CHUNK_BYTES, signal });
 
-const codeOf = (cause: unknown): string =>
+export const codeOf = (cause: unknown): string =>
 	(cause as NodeJS.ErrnoException)?.code ?? String(cause);
 
-const failed = (path: string, cause: unknown): NanoVllmError => {
+export const outputFailed = (path: string, cause: unknown): NanoVllmError => {
 	const code = codeOf(cause);
 	const what = code === "ENOSPC" ? `${code}: the disk is full` : code;
 	return new NanoVllmError(
@@ -87,7 +86,7 @@ export class GrowingFile implements Sink {
 			await syncFolder(path);
 			return new GrowingFile(path, handle, size);
 		} catch (cause) {
-			throw failed(path, cause);
+			throw outputFailed(path, cause);
 		}
 	}
 
@@ -104,7 +103,7 @@ export class GrowingFile implements Sink {
 			await this.#handle.datasync();
 			this.#length = numBytes;
 		} catch (cause) {
-			throw failed(this.path, cause);
+			throw outputFailed(this.path, cause);
 		}
 	}
 
@@ -120,7 +119,7 @@ export class GrowingFile implements Sink {
 			this.#length += bytes.length;
 		} catch (cause) {
 			await this.#handle.truncate(this.#length).catch(() => {});
-			throw failed(this.path, cause);
+			throw outputFailed(this.path, cause);
 		}
 	}
 
@@ -136,40 +135,4 @@ async function syncFolder(path: string): Promise<void> {
 	const folder = await open(dirname(path), "r").catch(() => null);
 	await folder?.sync().catch(() => {});
 	await folder?.close();
-}
-
-/** Holds PATH.lock until released. One that a dead process left is taken over. @throws invalid_option, output_failed */
-export async function lockFile(path: string): Promise<() => void> {
-	const lock = `${path}.lock`;
-	const own = `${process.pid} ${hostname()}\n`;
-	for (let attempt = 0; ; attempt++) {
-		try {
-			const handle = await open(lock, "wx");
-			await handle.writeFile(own);
-			await handle.close();
-			return () => rmSync(lock, { force: true });
-		} catch (cause) {
-			if (codeOf(cause) !== "EEXIST" || attempt > 2) throw failed(lock, cause);
-		}
-		const holder = await readFile(lock, "utf8").catch(() => "");
-		if (isAlive(holder))
-			throw new NanoVllmError(
-				"invalid_option",
-				`${path} is being written by process ${holder.trim()}. Let it end, or delete ${lock} if there is none.`,
-			);
-		rmSync(lock, { force: true });
-	}
-}
-
-/** Of another machine nobody can say: it is taken to live. */
-function isAlive(holder: string): boolean {
-	const [pid, host] = holder.trim().split(" ");
-	if (host === undefined || Number(pid) === process.pid) return false;
-	if (host !== hostname()) return true;
-	try {
-		process.kill(Number(pid), 0);
-		return true;
-	} catch (cause) {
-		return codeOf(cause) === "EPERM";
-	}
 }

@@ -19,7 +19,6 @@ import { batchEngine } from "./batch-engine.ts";
 import {
 	chunksOf,
 	GrowingFile,
-	lockFile,
 	type Measured,
 	measure,
 } from "./batch-files.ts";
@@ -27,6 +26,7 @@ import { type BatchMeter, createBatchMeter } from "./batch-meter.ts";
 import { addEngineFlags, engineOptions } from "./engine-flags.ts";
 import { addFlags, type FlagTable, givenFlags } from "./flags.ts";
 import { plural } from "./format.ts";
+import { lockFile } from "./lock-file.ts";
 import { addModelFlag, chosenModel, modelLine, openModel } from "./model.ts";
 import { SERVER_FLAG_DEFAULTS, SERVER_FLAGS } from "./serve-flags.ts";
 import { note, withInterrupt } from "./terminal.ts";

@@ -9,13 +9,16 @@ import {
 	mkdirSync,
 	readFileSync,
 	truncateSync,
+	utimesSync,
 	writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BatchRecord, BatchResponse } from "../../src/batch/records.ts";
-import { GrowingFile, lockFile } from "../../src/cli/batch-files.ts";
+import { GrowingFile } from "../../src/cli/batch-files.ts";
+import { progressLine } from "../../src/cli/batch-meter.ts";
+import { lockFile } from "../../src/cli/lock-file.ts";
 import { randomSource } from "../support/random.ts";
 import {
 	DUMMY,
@@ -239,26 +242,65 @@ test("a full disk is said so, and what did not fit is not left behind", async (t
 		message: /ENOSPC: the disk is full\)\. Mend that and start again/,
 	});
 	await file.close();
+
+	const input = writeInput("full.jsonl", 4, "{\n");
+	const output = join(folder, "full-out.jsonl");
+	const full = await run(
+		commandOf(input, output, "--errors-file", "/dev/full"),
+	);
+	assert.equal(full.code, 1);
+	assert.match(full.stderr, /error \[output_failed\]: \/dev\/full .*ENOSPC/);
+	const mended = await run(commandOf(input, output));
+	assert.equal(mended.code, 0, mended.stderr);
+	assert.equal(answersOf(output).size, 4);
+	assert.equal(recordsOf(`${output}.errors.jsonl`).length, 1);
 });
 
 test("one process writes: a second is refused, a dead one's lock is taken over", async () => {
 	const path = join(folder, "locked.jsonl");
+	const lock = `${path}.lock`;
 	const release = await lockFile(path);
-	writeFileSync(
-		`${path}.lock`,
-		readFileSync(`${path}.lock`, "utf8").replace(/^\d+/, "1"),
-	);
-	await assert.rejects(lockFile(path), {
-		code: "invalid_option",
-		message: /by process 1 /,
-	});
+	const holder = readFileSync(lock, "utf8");
 	release();
+	assert.ok(!existsSync(lock));
 	const dead = start(["--version"]);
 	await dead.ended;
-	const own = await lockFile(path);
-	const holder = readFileSync(`${path}.lock`, "utf8");
-	own();
-	writeFileSync(`${path}.lock`, holder.replace(/^\d+/, `${dead.process.pid}`));
-	(await lockFile(path))();
-	assert.ok(!existsSync(`${path}.lock`));
+	const parent = holder.replace(/^\d+/, `${process.ppid}`);
+	const rows: [text: string, ageS: number, isHeld: boolean][] = [
+		[parent, 500, true],
+		["7 elsewhere\n", 5, true],
+		["7 elsewhere\n", 100, false],
+		[holder.replace(/^\d+/, `${dead.process.pid}`), 0, false],
+		[holder, 0, false],
+	];
+	for (const [text, ageS, isHeld] of rows) {
+		writeFileSync(lock, text);
+		const then = Date.now() / 1000 - ageS;
+		utimesSync(lock, then, then);
+		if (isHeld)
+			await assert.rejects(lockFile(path), {
+				code: "invalid_option",
+				message: new RegExp(`by process ${text.trim()}\\. Let it end`),
+			});
+		else (await lockFile(path))();
+	}
+});
+
+test("progress: how far, how fast, how long it will take", () => {
+	const progress = {
+		numLines: 1500,
+		numEarlier: 500,
+		numDone: 1000,
+		numFailed: 3,
+		numInFlight: 64,
+		maxInFlight: 80,
+	};
+	const tokens = { numPromptTokens: 9, numGenerationTokens: 20_000 };
+	assert.equal(
+		progressLine(progress, 5000, tokens, 60_000),
+		"1,500 of 5,000 lines · 3 failed · 64 in flight · 333 output tok/s · 4 min left",
+	);
+	const none = { ...progress, numDone: 0, numFailed: 0 };
+	assert.match(progressLine(none, 5000, tokens, 10), /· - left$/);
+	assert.match(progressLine(progress, 5000, tokens, 6e6), /· 5 h 50 min left$/);
 });
