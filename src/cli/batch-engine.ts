@@ -2,6 +2,7 @@
 import type { BatchEngine } from "../batch/run-batch.ts";
 import type { LLM } from "../index.ts";
 import { createApp } from "../server/app.ts";
+import type { ServedEngine } from "../server/engine.ts";
 import type { ServerOptions } from "../server/options.ts";
 import { note } from "./terminal.ts";
 
@@ -17,7 +18,7 @@ export function batchEngine(
 			note(`${message}: ${JSON.stringify(fields)}`),
 	};
 	const patient = { maxQueue: null, requestTimeout: null };
-	const app = createApp(llm, { ...given, ...patient, log });
+	const app = createApp(wholeAnswers(llm), { ...given, ...patient, log });
 	return {
 		answer: (request) => app.fetch(request),
 		load: () => ({
@@ -27,5 +28,29 @@ export function batchEngine(
 		get failure() {
 			return llm.failure;
 		},
+	};
+}
+
+/** The same LLM, whose streams are their ends alone: a batch has no use for deltas, and they cost time with every token. */
+function wholeAnswers(llm: LLM): ServedEngine {
+	return {
+		modelName: llm.modelName,
+		modelConfig: llm.modelConfig,
+		maxModelLen: llm.maxModelLen,
+		engineConfig: llm.engineConfig,
+		defaultSamplingParams: llm.defaultSamplingParams,
+		get failure() {
+			return llm.failure;
+		},
+		get tokenizer() {
+			return llm.tokenizer;
+		},
+		renderChat: (messages, template) => llm.renderChat(messages, template),
+		// biome-ignore lint/correctness/useYield: nothing comes before the end
+		async *stream(prompt, params, options) {
+			const [output] = await llm.generate(prompt, params, options);
+			return output;
+		},
+		stats: () => llm.stats(),
 	};
 }
