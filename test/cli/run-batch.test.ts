@@ -165,6 +165,32 @@ test(`killed ${NUM_KILLS} times at random moments: complete, each id once, what 
 	assert.deepEqual(readFileSync(output), bytes, "nothing was left to do");
 });
 
+test("Ctrl-C ends with 130, whole lines and no lock; the rest is done later, as by another name of the model", async () => {
+	const input = writeInput("interrupted.jsonl", 400);
+	const output = join(folder, "interrupted-out.jsonl");
+	const flags = ["--max-num-seqs", "2", "--served-model-name", "gpt"];
+	const running = start(commandOf(input, output, ...flags));
+	const isEnded = running.ended.then(() => true);
+	while (!existsSync(output) || readFileSync(output).length === 0)
+		if (await Promise.race([isEnded, sleep(5)])) break;
+	running.process.kill("SIGINT");
+	const { code, stderr } = await running.ended;
+	assert.deepEqual([code, /error/.test(stderr)], [130, false], stderr);
+	assert.ok(!existsSync(`${output}.lock`));
+	const numBefore = recordsOf(output).length;
+	assert.ok(numBefore > 0 && numBefore < 400, `${numBefore}`);
+	const rest = await run(
+		commandOf(input, output, "--served-model-name", "gpt"),
+	);
+	assert.match(
+		rest.stderr,
+		new RegExp(`${400 - numBefore} lines? done · ${numBefore} before`),
+	);
+	assert.equal(answersOf(output).size, 400);
+	const body = recordsOf(output)[0].response?.body as { model: string };
+	assert.equal(body.model, "gpt");
+});
+
 test("another input, model or seed is refused, and the output left as it is; an errors file that was lost is made again", async () => {
 	const input = writeInput(
 		"one.jsonl",
