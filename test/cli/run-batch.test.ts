@@ -140,7 +140,7 @@ test(`killed ${NUM_KILLS} times at random moments: complete, each id once, what 
 	if (sizeOf() > 10) truncateSync(output, sizeOf() - 7);
 	const last = await run(commandOf(input, output));
 	assert.equal(last.code, 0, last.stderr);
-	assert.match(last.stderr, /lines? done · \d+ before/);
+	assert.match(last.stderr, /lines? done · [\d,]+ before/);
 	const [expected, answers] = [answersOf(calm), answersOf(output)];
 	assert.equal(answers.size, NUM_REQUESTS + 2);
 	for (const [id, answer] of expected)
