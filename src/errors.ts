@@ -7,6 +7,7 @@ export type ErrorCode =
 	| "prompt_too_long"
 	| "model_not_found" // no such directory or file, no such model, revision or file on the hub
 	| "access_denied" // the hub wants a token, or its owner's terms accepted
+	| "output_failed" // a disk that is full, a folder that may not be written
 	| "download_failed" // network, server, disk or checksum
 	| "unsupported_model" // architecture, rope kind, quantization we do not run
 	| "invalid_model_config" // config.json broken or contradictory

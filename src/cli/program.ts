@@ -9,6 +9,7 @@ import { addDownload } from "./download.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { packageVersion } from "./model.ts";
+import { addRunBatch } from "./run-batch.ts";
 import { addServe } from "./serve.ts";
 
 const EXAMPLES = `
@@ -17,6 +18,7 @@ Examples:
   nano-vllm generate "Once upon a time" --max-tokens 100
   nano-vllm chat Qwen/Qwen3-0.6B
   nano-vllm serve Qwen/Qwen3-0.6B --port 8000
+  nano-vllm run-batch -i requests.jsonl -o answers.jsonl
   nano-vllm inspect Qwen/Qwen3-0.6B
   nano-vllm bench throughput --num-prompts 64 --input-len 100:1024
 
@@ -34,6 +36,7 @@ export function createProgram(): Command {
 	addGenerate(program);
 	addChat(program);
 	addServe(program);
+	addRunBatch(program);
 	addDownload(program);
 	addInspect(program);
 	const bench = program

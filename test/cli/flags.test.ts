@@ -85,6 +85,7 @@ test("every command's help has examples that begin like the command", () => {
 		"generate",
 		"chat",
 		"serve",
+		"run-batch",
 		"download",
 		"inspect",
 		"bench throughput",

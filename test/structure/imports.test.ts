@@ -90,6 +90,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"weights",
 	],
 	server: ["errors", "config", "index"],
+	batch: ["errors"],
 	cli: [
 		"errors",
 		"config",
@@ -98,6 +99,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"find-model",
 		"load",
 		"backends",
+		"batch",
 		"hub",
 		"inspect",
 		"server",

@@ -1,0 +1,59 @@
+/** An LLM as what answers a batch: the server's app without a socket, so that bodies mean what they mean over HTTP. */
+import type { BatchEngine } from "../batch/run-batch.ts";
+import type { LLM } from "../index.ts";
+import { createApp } from "../server/app.ts";
+import type { ServedEngine } from "../server/engine.ts";
+import type { ServerOptions } from "../server/options.ts";
+import { note } from "./terminal.ts";
+
+/** Nobody waits for an answer, so none is refused for the queue's length or comes too late. @throws invalid_option */
+export function batchEngine(
+	llm: LLM,
+	given: Partial<ServerOptions>,
+): BatchEngine {
+	const log = {
+		info() {},
+		warn() {},
+		error: (fields: object, message: string) =>
+			note(`${message}: ${JSON.stringify(fields)}`),
+	};
+	const patient = { maxQueue: null, requestTimeout: null };
+	const app = createApp(wholeAnswers(llm), { ...given, ...patient, log });
+	return {
+		answer: (request) => app.fetch(request),
+		load: () => ({
+			maxNumSeqs: llm.engineConfig.maxNumSeqs,
+			...llm.stats(),
+		}),
+		get failure() {
+			return llm.failure;
+		},
+	};
+}
+
+/** The same LLM, whose streams are their ends alone: a batch has no use for deltas, and they cost time with every token. */
+function wholeAnswers(llm: LLM): ServedEngine {
+	return {
+		modelName: llm.modelName,
+		modelConfig: llm.modelConfig,
+		maxModelLen: llm.maxModelLen,
+		engineConfig: llm.engineConfig,
+		defaultSamplingParams: llm.defaultSamplingParams,
+		get failure() {
+			return llm.failure;
+		},
+		get tokenizer() {
+			return llm.tokenizer;
+		},
+		renderChat: (messages, template) => llm.renderChat(messages, template),
+		// biome-ignore lint/correctness/useYield: nothing comes before the end
+		async *stream(prompt, params, options) {
+			const [output] = await llm.generate(prompt, params, options);
+			return output;
+		},
+		loadLoraAdapter: (name, path) => llm.loadLoraAdapter(name, path),
+		unloadLoraAdapter: (name) => llm.unloadLoraAdapter(name),
+		listLoraAdapters: () => llm.listLoraAdapters(),
+		stats: () => llm.stats(),
+	};
+}
