@@ -14,8 +14,11 @@ export function batchEngine(
 	const log = {
 		info() {},
 		warn() {},
-		error: (fields: object, message: string) =>
-			note(`${message}: ${JSON.stringify(fields)}`),
+		error(fields: object, message: string) {
+			// What an interrupted run leaves unanswered is no failure: the next one answers it.
+			if (llm.failure?.code === "engine_closed") return;
+			note(`${message}: ${JSON.stringify(fields)}`);
+		},
 	};
 	const patient = { maxQueue: null, requestTimeout: null };
 	const app = createApp(wholeAnswers(llm), { ...given, ...patient, log });
