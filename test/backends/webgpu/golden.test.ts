@@ -20,3 +20,6 @@ goldenScores("webgpu", {
 	tolerance: 0.06,
 	load: { dtype: "f32" },
 });
+/** All of them in halves where a GPU is quick enough: 5.2e-2 at most on an H100, but 0.12 in gpt-oss, whose routes change over halves. */
+if (!process.env.VK_DRIVER_FILES?.includes("swiftshader"))
+	goldenScores("webgpu", { set: "families", tolerance: 0.15 });
