@@ -5,13 +5,14 @@ export type {
 	SamplingParams,
 	SamplingParamsInput,
 } from "./config.ts";
-export type { EngineStats, RequestMetrics } from "./engine/llm-engine.ts";
+export type { EngineStats } from "./engine/llm-engine.ts";
 export type {
 	CompletionDelta,
 	CompletionOutput,
 	RequestOutput,
 	TokenLogprob,
 } from "./engine/output.ts";
+export type { RequestMetrics } from "./engine/request.ts";
 export type { FinishReason } from "./engine/sequence.ts";
 export { type ErrorCode, NanoVllmError } from "./errors.ts";
 export {

@@ -1,10 +1,6 @@
 /** Collects one request's tokens into the output a user sees: text, stop strings, logprobs, deltas. Knows tokenizers only as an interface. */
 import type { SamplingParams } from "../config.ts";
-import type {
-	LogprobEntry,
-	RequestMetrics,
-	RequestSink,
-} from "./llm-engine.ts";
+import type { LogprobEntry, RequestMetrics, RequestSink } from "./request.ts";
 import type { FinishReason, Sequence } from "./sequence.ts";
 import { createStopMatcher, type StopMatcher } from "./stop-strings.ts";
 

@@ -5,12 +5,12 @@ import {
 	resolveSamplingParams,
 	type SamplingParamsInput,
 } from "../../src/config.ts";
-import type { LogprobEntry } from "../../src/engine/llm-engine.ts";
 import {
 	type CompletionDelta,
 	createCollector,
 	type RequestOutput,
 } from "../../src/engine/output.ts";
+import type { LogprobEntry } from "../../src/engine/request.ts";
 import type { FinishReason } from "../../src/engine/sequence.ts";
 import { makeSequence } from "../support/sequences.ts";
 

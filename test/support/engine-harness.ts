@@ -11,11 +11,8 @@ import {
 	resolveSamplingParams,
 	type SamplingParamsInput,
 } from "../../src/config.ts";
-import type {
-	EngineRequest,
-	LlmEngineConfig,
-	LogprobEntry,
-} from "../../src/engine/llm-engine.ts";
+import type { LlmEngineConfig } from "../../src/engine/llm-engine.ts";
+import type { EngineRequest, LogprobEntry } from "../../src/engine/request.ts";
 import type { Sequence } from "../../src/engine/sequence.ts";
 import { sequenceParams } from "../../src/engine/sequence-params.ts";
 import { buildProgram } from "../../src/models/architectures.ts";
