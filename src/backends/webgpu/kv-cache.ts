@@ -58,12 +58,12 @@ export async function createKvCache(
 	let numBlocks: number;
 	if (kvCacheBytes !== null)
 		numBlocks = Math.min(useful, Math.floor(kvCacheBytes / bytesPerBlock));
-	else if (gpu.hasOwnMemory) {
-		const most = Math.min(useful, Math.floor(MOST_BYTES / bytesPerBlock));
-		const room = (await fitting(most)) * bytesPerBlock + weightBytes;
-		const share = limits.memoryUtilization * room - weightBytes;
-		numBlocks = Math.min(useful, Math.floor(share / bytesPerBlock));
-	} else
+	else if (gpu.hasOwnMemory)
+		numBlocks = await shareOfMemory(
+			{ useful, bytesPerBlock, weightBytes, ...limits },
+			fitting,
+		);
+	else
 		numBlocks = Math.min(
 			useful,
 			Math.floor(SHARED_MEMORY_BYTES / bytesPerBlock),
@@ -79,6 +79,31 @@ export async function createKvCache(
 	}
 	const layers = await gpu.guarded("the KV cache", () => allocate(numBlocks));
 	return { layers, numBlocks, bytes, destroy: () => free(layers) };
+}
+
+/**
+ * Blocks of a cache that, with the weights, takes at most `memoryUtilization` of what the device has: `useful`, or fewer. What it has is
+ * found by asking for more than that takes, since a small cache that fits says nothing of it.
+ * @param fitting about how many of so many blocks can be allocated now
+ */
+export async function shareOfMemory(
+	wanted: {
+		readonly useful: number;
+		readonly bytesPerBlock: number;
+		readonly weightBytes: number;
+		readonly memoryUtilization: number;
+	},
+	fitting: (most: number) => Promise<number>,
+): Promise<number> {
+	const { useful, bytesPerBlock, weightBytes, memoryUtilization } = wanted;
+	const whole =
+		(useful * bytesPerBlock + weightBytes) / memoryUtilization - weightBytes;
+	const most = Math.ceil(Math.min(whole, MOST_BYTES) / bytesPerBlock);
+	const found = await fitting(most);
+	if (found >= most) return useful;
+	const room = found * bytesPerBlock + weightBytes;
+	const share = memoryUtilization * room - weightBytes;
+	return Math.min(useful, Math.floor(share / bytesPerBlock));
 }
 
 /** Bytes of one block of a layer's keys, or of its values. */
