@@ -21,14 +21,25 @@ export function pack_block_rows(
 
 /** Panels of pairs of k where there are no eight-bit dot products, else of quads, offset by 128 where the products want it. */
 function packQ8_0(source: usize, blocks: i32, panel: usize, column: i32): void {
-	const step: usize = dotKind === NEITHER ? 2 : 4;
-	const flip: u8 = dotKind === UNSIGNED ? 128 : 0;
+	if (dotKind === NEITHER) packPairs(source, blocks, panel, column);
+	else packQuads(source, blocks, panel, column, dotKind === UNSIGNED ? 0x80808080 : 0);
+}
+
+function packPairs(source: usize, blocks: i32, panel: usize, column: i32): void {
 	for (let b = 0; b < blocks; b++) {
 		store<u16>(panel + 512 + <usize>column * 2, load<u16>(source));
-		for (let i: usize = 0; i < 32; i++) {
-			const at = panel + i / step * step * 16 + <usize>column * step + i % step;
-			store<u8>(at, load<u8>(source + 2 + i) ^ flip);
-		}
+		for (let i: usize = 0; i < 32; i += 2)
+			store<u16>(panel + i * 16 + <usize>column * 2, load<u16>(source + 2 + i));
+		source += Q8_0_BYTES;
+		panel += 544;
+	}
+}
+
+function packQuads(source: usize, blocks: i32, panel: usize, column: i32, flip: u32): void {
+	for (let b = 0; b < blocks; b++) {
+		store<u16>(panel + 512 + <usize>column * 2, load<u16>(source));
+		for (let i: usize = 0; i < 32; i += 4)
+			store<u32>(panel + i * 16 + <usize>column * 4, load<u32>(source + 2 + i) ^ flip);
 		source += Q8_0_BYTES;
 		panel += 544;
 	}
@@ -36,16 +47,23 @@ function packQ8_0(source: usize, blocks: i32, panel: usize, column: i32): void {
 
 /** Element i is in the low, element i + 16 in the high nibble of byte i of a block; in a panel columns c and c + 8 share a byte. */
 function packQ4_0(source: usize, blocks: i32, panel: usize, column: i32): void {
-	const shift: u8 = column < 8 ? 0 : 4;
-	const kept: u8 = column < 8 ? 0xf0 : 0x0f;
+	const shift: u32 = column < 8 ? 0 : 4;
+	const kept: u32 = column < 8 ? 0xf0f0f0f0 : 0x0f0f0f0f;
+	const within = <usize>(column & 7) * 4;
 	for (let b = 0; b < blocks; b++) {
 		store<u16>(panel + 256 + <usize>column * 2, load<u16>(source));
-		for (let i: usize = 0; i < 32; i++) {
-			const nibble: u8 = (load<u8>(source + 2 + (i & 15)) >> <u8>(i < 16 ? 0 : 4)) & 15;
-			const at = panel + (i >> 2) * 32 + <usize>(column & 7) * 4 + (i & 3);
-			store<u8>(at, (load<u8>(at) & kept) | (nibble << shift));
+		for (let i: usize = 0; i < 16; i += 4) {
+			const bytes = load<u32>(source + 2 + i);
+			put(panel + i * 8 + within, kept, (bytes & 0x0f0f0f0f) << shift);
+			put(panel + 128 + i * 8 + within, kept, ((bytes >> 4) & 0x0f0f0f0f) << shift);
 		}
 		source += Q4_0_BYTES;
 		panel += 288;
 	}
+}
+
+// @ts-ignore: decorator
+@inline
+function put(at: usize, kept: u32, bits: u32): void {
+	store<u32>(at, (load<u32>(at) & kept) | bits);
 }
