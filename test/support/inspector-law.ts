@@ -37,11 +37,19 @@ export class Witness {
 	readonly events: EngineEvent[] = [];
 	state: InspectorState | null = null;
 	numChecks = 0;
+	/** What it found wrong while it was told: an engine drops a listener that throws, so it is kept for `check`. */
+	#failure: unknown = null;
 	readonly leave: () => void;
 
 	constructor(engine: LlmEngine) {
 		this.#engine = engine;
-		this.leave = engine.observe((event) => this.#hear(event));
+		this.leave = engine.observe((event) => {
+			try {
+				this.#hear(event);
+			} catch (failure) {
+				this.#failure ??= failure;
+			}
+		});
 	}
 
 	#hear(event: EngineEvent): void {
@@ -51,11 +59,17 @@ export class Witness {
 			assert.equal(event.type, "snapshot", "a snapshot comes first");
 			this.state = createState(event as SnapshotEvent);
 		}
-		this.check();
+		this.#compare();
+	}
+
+	/** @throws what was wrong, now or at any event before */
+	check(): void {
+		if (this.#failure !== null) throw this.#failure;
+		this.#compare();
 	}
 
 	/** Ends are told one by one, after the results that brought them: before the last of them the engine is ahead. */
-	check(): void {
+	#compare(): void {
 		const { state } = this;
 		assert.ok(state !== null);
 		const truth = this.#engine.snapshot();
