@@ -5,7 +5,23 @@ export type {
 	SamplingParams,
 	SamplingParamsInput,
 } from "./config.ts";
-export type { EngineStats } from "./engine/llm-engine.ts";
+export type { EngineStats } from "./engine/engine-stats.ts";
+export type {
+	ArrivalEvent,
+	BlockState,
+	EndEvent,
+	EngineCounters,
+	EngineEvent,
+	EngineInfo,
+	EngineListener,
+	OutputEvent,
+	PauseEvent,
+	SequenceInfo,
+	SequenceState,
+	SnapshotEvent,
+	StepEvent,
+	StepRowEvent,
+} from "./engine/events.ts";
 export type {
 	CompletionDelta,
 	CompletionOutput,
@@ -15,6 +31,13 @@ export type {
 export type { RequestMetrics } from "./engine/request.ts";
 export type { FinishReason } from "./engine/sequence.ts";
 export { type ErrorCode, NanoVllmError } from "./errors.ts";
+export { History as EngineHistory } from "./inspector/history.ts";
+export type {
+	InspectedSequence,
+	InspectedStep,
+	InspectorState,
+} from "./inspector/state.ts";
+export { type Trace, traceOf } from "./inspector/trace.ts";
 export {
 	type ChatOptions,
 	type GenerateOptions,

@@ -6,15 +6,17 @@
  * least recently used first, so a later prompt can take them back. Every operation is O(1) per block.
  */
 import { assert } from "../errors.ts";
+import { type BlockHash, hashBlock } from "./block-hash.ts";
+import type { BlockState } from "./events.ts";
 import type { Sequence } from "./sequence.ts";
 
-/** Hashes (prefix, tokens of one block) to a safe integer. A collision costs a miss, never a wrong hit. */
-export type BlockHash = (
-	parentContentId: number,
-	tokenIds: Int32Array,
-	start: number,
-	length: number,
-) => number;
+/** What happened to blocks, for who looks on. */
+export interface BlockChanges {
+	/** Whose state is another. */
+	readonly blocks: Set<number>;
+	/** Whose cached prefix was dropped to make room. */
+	evicted: number[];
+}
 
 export class BlockManager {
 	readonly numBlocks: number;
@@ -38,6 +40,8 @@ export class BlockManager {
 	readonly #tokens: Int32Array;
 	readonly #blockOfHash = new Map<number, number>();
 	#lastContentId = 0;
+	/** null: nobody looks on. */
+	#changes: BlockChanges | null = null;
 
 	constructor(
 		numBlocks: number,
@@ -66,6 +70,28 @@ export class BlockManager {
 
 	get numFreeBlocks(): number {
 		return this.#numFree;
+	}
+
+	/** Writes down in `changes` what happens from now on; null: no more. */
+	watch(changes: BlockChanges | null): void {
+		this.#changes = changes;
+	}
+
+	stateOf(block: number): BlockState {
+		const contentId = this.#contentId[block];
+		return {
+			block,
+			numReferences: this.#refCount[block],
+			contentId,
+			parentContentId: contentId === 0 ? 0 : this.#parentContentId[block],
+			isCached: this.#isCached(block),
+		};
+	}
+
+	/** The tokens of a block with content. */
+	tokensOf(block: number): number[] {
+		const start = block * this.blockSize;
+		return Array.from(this.#tokens.subarray(start, start + this.blockSize));
 	}
 
 	/**
@@ -136,6 +162,7 @@ export class BlockManager {
 			const block = seq.blockTable[i];
 			assert(this.#refCount[block] > 0, "only referenced blocks are released");
 			if (--this.#refCount[block] === 0) this.#free(block);
+			this.#changes?.blocks.add(block);
 		}
 		seq.numBlocks = 0;
 		seq.numRegisteredBlocks = 0;
@@ -172,6 +199,7 @@ export class BlockManager {
 		start: number,
 	): void {
 		const { blockSize } = this;
+		this.#changes?.blocks.add(block);
 		this.#parentContentId[block] = parentContentId;
 		this.#tokens.set(
 			tokenIds.subarray(start, start + blockSize),
@@ -191,12 +219,18 @@ export class BlockManager {
 
 	#clearContent(block: number): void {
 		if (this.#contentId[block] === 0) return;
+		this.#changes?.blocks.add(block);
+		if (this.#isCached(block)) this.#blockOfHash.delete(this.#hashOf[block]);
 		this.#contentId[block] = 0;
-		if (this.#blockOfHash.get(this.#hashOf[block]) === block)
-			this.#blockOfHash.delete(this.#hashOf[block]);
+	}
+
+	/** Whether the prefix cache names it. */
+	#isCached(block: number): boolean {
+		return this.#blockOfHash.get(this.#hashOf[block]) === block;
 	}
 
 	#reference(block: number): void {
+		this.#changes?.blocks.add(block);
 		if (this.#refCount[block]++ > 0) return;
 		this.#unlink(block);
 	}
@@ -205,14 +239,16 @@ export class BlockManager {
 		const block = this.#next[this.numBlocks];
 		assert(block !== this.numBlocks, "a block is taken only where one is free");
 		this.#unlink(block);
+		if (this.#contentId[block] !== 0) this.#changes?.evicted.push(block);
 		this.#clearContent(block);
+		this.#changes?.blocks.add(block);
 		this.#refCount[block] = 1;
 		return block;
 	}
 
 	/** Blocks a later prompt could hit go to the back of the free list, blocks without content to the front. */
 	#free(block: number): void {
-		const cached = this.#blockOfHash.get(this.#hashOf[block]) === block;
+		const cached = this.#isCached(block);
 		if (!cached) this.#contentId[block] = 0;
 		const before = cached ? this.#previous[this.numBlocks] : this.numBlocks;
 		const after = this.#next[before];
@@ -272,16 +308,3 @@ export class BlockManager {
 		}
 	}
 }
-
-/** Two multiplicative 32-bit lanes over the prefix and the tokens, joined to 53 bits. */
-export const hashBlock: BlockHash = (parent, tokenIds, start, length) => {
-	let a = Math.imul(parent | 0, 0x9e3779b1) ^ Math.floor(parent / 2 ** 32);
-	let b = Math.imul(a, 0x85ebca6b) ^ length;
-	for (let i = start; i < start + length; i++) {
-		a = Math.imul(a ^ tokenIds[i], 0x01000193);
-		a ^= a >>> 15;
-		b = Math.imul(b + tokenIds[i], 0xc2b2ae35);
-		b ^= b >>> 13;
-	}
-	return (a >>> 0) * 2 ** 21 + (b >>> 11);
-};
