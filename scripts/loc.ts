@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..", "src");
-const CORE = new Set(["engine", "models", "llm.ts", "config.ts"]);
+const CORE = new Set(["engine", "models", "requests", "llm.ts", "config.ts"]);
 
 const lines = new Map<string, number>();
 for (const file of readdirSync(root, { recursive: true, encoding: "utf8" })) {

@@ -38,18 +38,17 @@ export type {
 	InspectorState,
 } from "./inspector/state.ts";
 export { type Trace, traceOf } from "./inspector/trace.ts";
-export {
-	type ChatOptions,
-	type GenerateOptions,
-	type GenerateProgress,
-	LLM,
-	type LoadOptions,
-	type RequestOptions,
-} from "./llm.ts";
+export { LLM, type LoadOptions } from "./llm.ts";
 export type { LoadProgress } from "./load.ts";
 export type { LoraAdapter, LoraRequest } from "./lora.ts";
 export type { ModelConfig } from "./models/config.ts";
 export type { Prompt } from "./prompt.ts";
+export type {
+	ChatOptions,
+	GenerateOptions,
+	GenerateProgress,
+	RequestOptions,
+} from "./requests/options.ts";
 export type { StructuredOutputs, Thought } from "./structured-outputs.ts";
 export type { ChatMessage } from "./tokenizer/chat-template.ts";
 export type { Tokenizer } from "./tokenizer/tokenizer.ts";

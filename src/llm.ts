@@ -2,106 +2,35 @@
 import {
 	type EngineConfig,
 	resolveEngineConfig,
-	resolveSamplingParams,
-	type SamplingParams,
 	type SamplingParamsInput,
-	show,
 } from "./config.ts";
-import type { Adapter } from "./engine/adapters.ts";
 import type { EngineStats } from "./engine/engine-stats.ts";
 import type { EngineListener } from "./engine/events.ts";
 import { LlmEngine } from "./engine/llm-engine.ts";
-import {
-	type CompletionDelta,
-	createCollector,
-	type RequestOutput,
-} from "./engine/output.ts";
-import type { SequenceParams } from "./engine/sequence.ts";
-import { type ModelFacts, sequenceParams } from "./engine/sequence-params.ts";
+import type { CompletionDelta, RequestOutput } from "./engine/output.ts";
+import type { ModelFacts } from "./engine/sequence-params.ts";
 import { NanoVllmError } from "./errors.ts";
 import { type LoadContext, type LoadedModel, loadModel } from "./load.ts";
-import { type LoraAdapter, LoraAdapters, type LoraRequest } from "./lora.ts";
+import { type LoraAdapter, LoraAdapters } from "./lora.ts";
 import type { ModelConfig } from "./models/config.ts";
 import { loadPlatform } from "./platform/detect.ts";
 import type { Platform } from "./platform/platform.ts";
 import { type Prompt, type TokenizedPrompt, tokenizePrompt } from "./prompt.ts";
 import {
-	createGrammars,
-	type Grammar,
-	type Grammars,
-} from "./structured/grammars.ts";
-import type { GrammarSpec } from "./structured/messages.ts";
-import { grammarSpec, vocabularyOf } from "./structured/spec.ts";
-import { afterThought, checkThought } from "./structured/thought.ts";
-import type { Thought } from "./structured-outputs.ts";
+	type ChatOptions,
+	type GenerateOptions,
+	isList,
+	type OneOrMany,
+	type RequestOptions,
+} from "./requests/options.ts";
+import { RequestRunner } from "./requests/runner.ts";
+import { createGrammars, type Grammars } from "./structured/grammars.ts";
+import { vocabularyOf } from "./structured/spec.ts";
 import type { ChatMessage, RenderOptions } from "./tokenizer/chat-template.ts";
-import { createDetokenizer } from "./tokenizer/detokenizer.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 import type { ModelFiles } from "./weights/source.ts";
 
 export type LoadOptions = Partial<EngineConfig> & LoadContext;
-
-export interface RequestOptions {
-	readonly signal?: AbortSignal;
-	/** With schedulingPolicy "priority": smaller runs first. */
-	readonly priority?: number;
-	/** With enableLora: the adapter to go through. */
-	readonly loraRequest?: LoraRequest | null;
-	/** Cached prefixes are shared with requests of the same salt alone, so that nobody else can find out by the time an answer takes. */
-	readonly cacheSalt?: string | null;
-	/** With structuredOutputs: the thought they do not bind; null or absent: they bind all that is said. */
-	readonly thought?: Thought | null;
-}
-
-export interface GenerateOptions extends Omit<RequestOptions, "loraRequest"> {
-	/** With enableLora: one adapter for all prompts, or one (or null) per prompt. */
-	readonly loraRequest?: OneOrMany<LoraRequest | null>;
-	/** Called when a request ends, and at most ten times a second between. */
-	readonly progress?: (progress: GenerateProgress) => void;
-}
-
-export interface GenerateProgress {
-	readonly numFinished: number;
-	readonly numRequests: number;
-	readonly numPromptTokens: number;
-	readonly numGenerationTokens: number;
-	readonly elapsedMs: number;
-}
-
-export interface ChatOptions extends GenerateOptions {
-	/** Passed to the chat template: tools, documents, enable_thinking … */
-	readonly template?: RenderOptions;
-}
-
-type OneOrMany<T> = T | readonly T[];
-
-/** What the options say of every request of a call. */
-interface Manner {
-	readonly priority: number;
-	readonly cacheSalt: string | null;
-	readonly thought: Thought | null;
-}
-
-interface Submission {
-	readonly prompt: TokenizedPrompt;
-	readonly params: SequenceParams;
-	readonly manner: Manner;
-	/** What structuredOutputs ask for; null: nothing. */
-	readonly spec: GrammarSpec | null;
-}
-
-/** What a request keeps in use until it is over. */
-interface Held {
-	readonly grammar: Grammar | null;
-	readonly adapter: Adapter | null;
-}
-
-interface Started {
-	readonly requestId: string;
-	readonly done: Promise<RequestOutput>;
-}
-
-const PROGRESS_INTERVAL_MS = 100;
 
 export class LLM {
 	/** The device the model runs on. */
@@ -117,12 +46,10 @@ export class LLM {
 	readonly #model: LoadedModel;
 	readonly #engine: LlmEngine;
 	readonly #facts: ModelFacts;
-	readonly #schedulingPolicy: EngineConfig["schedulingPolicy"];
-	readonly #platform: Platform;
 	readonly #grammars: Grammars;
 	/** null without enableLora. */
 	readonly #adapters: LoraAdapters | null;
-	#numRequests = 0;
+	readonly #runner: RequestRunner;
 
 	private constructor(
 		model: LoadedModel,
@@ -130,8 +57,6 @@ export class LLM {
 		platform: Platform,
 	) {
 		this.#model = model;
-		this.#platform = platform;
-		this.#schedulingPolicy = config.schedulingPolicy;
 		this.device = model.device;
 		this.modelName = model.name;
 		this.modelConfig = model.modelConfig;
@@ -176,6 +101,19 @@ export class LLM {
 					onDropped: (adapter) => this.#engine.forgetAdapter(adapter),
 				})
 			: null;
+		this.#runner = new RequestRunner({
+			engine: this.#engine,
+			rules: {
+				facts: this.#facts,
+				schedulingPolicy: config.schedulingPolicy,
+				hasTokenizer: tokenizer !== null,
+				defaultSamplingParams: this.defaultSamplingParams,
+			},
+			grammars: this.#grammars,
+			adapters: () => this.#lora(),
+			tokenizer,
+			now: platform.now,
+		});
 	}
 
 	/**
@@ -215,7 +153,7 @@ export class LLM {
 	): Promise<RequestOutput[]> {
 		const list = isList(prompts) ? prompts : [prompts];
 		const tokenize = (prompt: Prompt) => this.#tokenize(prompt);
-		return this.#runAll(list, tokenize, samplingParams, options);
+		return this.#runner.runAll(list, tokenize, samplingParams, options);
 	}
 
 	/** Answers one conversation or a list of them, through the model's chat template. @throws as generate, and invalid_chat_template */
@@ -228,7 +166,7 @@ export class LLM {
 		const list = (many ? messages : [messages]) as (readonly ChatMessage[])[];
 		const tokenize = (conversation: readonly ChatMessage[]) =>
 			this.#tokenizeChat(conversation, options.template);
-		return this.#runAll(list, tokenize, samplingParams, options);
+		return this.#runner.runAll(list, tokenize, samplingParams, options);
 	}
 
 	/** One prompt, token by token; with n > 1 the deltas of the outputs alternate. Leaving the loop aborts the request. */
@@ -238,7 +176,7 @@ export class LLM {
 		options: RequestOptions = {},
 	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
 		const tokenize = () => this.#tokenize(prompt);
-		return this.#stream(tokenize, samplingParams, options);
+		return this.#runner.stream(tokenize, samplingParams, options);
 	}
 
 	/** The answer to a conversation, token by token. */
@@ -248,7 +186,7 @@ export class LLM {
 		options: RequestOptions & Pick<ChatOptions, "template"> = {},
 	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
 		const tokenize = () => this.#tokenizeChat(messages, options.template);
-		return this.#stream(tokenize, samplingParams, options);
+		return this.#runner.stream(tokenize, samplingParams, options);
 	}
 
 	/** What `chat` gives the model to continue. Special tokens are in the text: encode it without adding any. @throws invalid_prompt, invalid_chat_template */
@@ -370,314 +308,4 @@ export class LLM {
 	): TokenizedPrompt {
 		return this.#tokenize(this.renderChat(messages, template), false);
 	}
-
-	#prepare<P>(
-		list: readonly P[],
-		tokenize: (prompt: P) => TokenizedPrompt,
-		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
-		options: GenerateOptions,
-	): Submission[] {
-		const perPrompt = isList(samplingParams) ? samplingParams : null;
-		if (perPrompt !== null && perPrompt.length !== list.length)
-			throw new NanoVllmError(
-				"invalid_sampling_params",
-				`${perPrompt.length} sampling parameters for ${list.length} prompts. Give one for all, or one for each.`,
-			);
-		const manner = this.#manner(options);
-		const resolve = (params: SamplingParamsInput | undefined) =>
-			resolveSamplingParams(params ?? this.defaultSamplingParams);
-		const shared = isList(samplingParams) ? null : resolve(samplingParams);
-		return list.map((item, i) =>
-			labelled(list.length > 1 ? `prompt ${i}: ` : "", () => {
-				const prompt = tokenize(item);
-				const params = shared ?? resolve(perPrompt?.[i]);
-				const length = prompt.tokenIds.length;
-				return {
-					prompt,
-					params: sequenceParams(params, length, this.#facts),
-					manner,
-					spec: this.#specOf(params),
-				};
-			}),
-		);
-	}
-
-	#manner({
-		priority = 0,
-		cacheSalt = null,
-		thought = null,
-	}: GenerateOptions): Manner {
-		if (!Number.isSafeInteger(priority))
-			throw new NanoVllmError(
-				"invalid_option",
-				`priority must be an integer, got ${show(priority)}.`,
-			);
-		if (priority !== 0 && this.#schedulingPolicy !== "priority")
-			throw new NanoVllmError(
-				"invalid_option",
-				`priority ${priority} has no meaning under schedulingPolicy "fcfs". Load with schedulingPolicy "priority", or leave it out.`,
-			);
-		if (cacheSalt !== null && (typeof cacheSalt !== "string" || !cacheSalt))
-			throw new NanoVllmError(
-				"invalid_option",
-				`cacheSalt must be a non-empty string, got ${show(cacheSalt)}.`,
-			);
-		if (thought !== null) checkThought(thought, this.#facts.vocabSize);
-		return { priority, cacheSalt, thought };
-	}
-
-	#specOf({ structuredOutputs }: SamplingParams): GrammarSpec | null {
-		if (structuredOutputs === null) return null;
-		if (this.#model.text === null)
-			throw new NanoVllmError(
-				"invalid_sampling_params",
-				"structuredOutputs are about text, and no tokenizer is loaded. Use allowedTokenIds, or load without skipTokenizerInit.",
-			);
-		if (this.#facts.eosTokenIds.length === 0)
-			throw new NanoVllmError(
-				"invalid_sampling_params",
-				"structuredOutputs end with an end-of-sequence token, and neither the model nor its tokenizer names one. Add eos_token_id to its config.json.",
-			);
-		return grammarSpec(structuredOutputs);
-	}
-
-	/** Every submission's grammar, or the first error and none. The caller releases them. */
-	async #compile(
-		submissions: readonly Submission[],
-		signal: AbortSignal | undefined,
-	): Promise<(Grammar | null)[]> {
-		const compiling = Promise.allSettled(
-			submissions.map(({ spec }) => spec && this.#grammars.compile(spec)),
-		);
-		try {
-			const results = await unlessAborted(compiling, signal);
-			return results.map((result, i) =>
-				labelled(results.length > 1 ? `prompt ${i}: ` : "", () => {
-					if (result.status === "rejected") throw result.reason;
-					return result.value;
-				}),
-			);
-		} catch (error) {
-			void compiling.then((results) => {
-				for (const result of results)
-					if (result.status === "fulfilled") result.value?.release();
-			});
-			throw error;
-		}
-	}
-
-	/** Queues the submissions together, once what constrains them is compiled. */
-	async #submitAll(
-		submissions: readonly Submission[],
-		{ signal, loraRequest }: GenerateOptions,
-		onDelta?: (delta: CompletionDelta) => void,
-	): Promise<Started[]> {
-		const plain = submissions.every(({ spec }) => spec === null);
-		const grammars = plain ? [] : await this.#compile(submissions, signal);
-		try {
-			const adapters = loraRequest
-				? await this.#lora().acquire(loraRequest, submissions.length)
-				: [];
-			return submissions.map((submission, i) => {
-				const held = {
-					grammar: grammars[i] ?? null,
-					adapter: adapters[i] ?? null,
-				};
-				return this.#submit(submission, held, onDelta);
-			});
-		} finally {
-			for (const grammar of grammars) grammar?.release();
-		}
-	}
-
-	async #runAll<P>(
-		list: readonly P[],
-		tokenize: (prompt: P) => TokenizedPrompt,
-		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
-		options: GenerateOptions,
-	): Promise<RequestOutput[]> {
-		const { signal, progress } = options;
-		signal?.throwIfAborted();
-		const start = this.#platform.now();
-		const before = this.#engine.stats();
-		let numFinished = 0;
-		let lastReport = start;
-		const report = (always: boolean) => {
-			const now = this.#platform.now();
-			if (!always && now - lastReport < PROGRESS_INTERVAL_MS) return;
-			lastReport = now;
-			const stats = this.#engine.stats();
-			progress?.({
-				numFinished,
-				numRequests: list.length,
-				numPromptTokens: stats.numPromptTokens - before.numPromptTokens,
-				numGenerationTokens:
-					stats.numGenerationTokens - before.numGenerationTokens,
-				elapsedMs: now - start,
-			});
-		};
-		const submissions = this.#prepare(list, tokenize, samplingParams, options);
-		const started = await this.#submitAll(
-			submissions,
-			options,
-			progress && (() => report(false)),
-		);
-		const stop = () => {
-			for (const { requestId } of started) this.abort(requestId);
-		};
-		signal?.addEventListener("abort", stop, { once: true });
-		if (signal?.aborted) stop();
-		try {
-			const results = await Promise.allSettled(
-				started.map(async ({ done }) => {
-					const output = await done;
-					numFinished++;
-					report(true);
-					return output;
-				}),
-			);
-			signal?.throwIfAborted();
-			return unwrap(results);
-		} finally {
-			signal?.removeEventListener("abort", stop);
-		}
-	}
-
-	async *#stream(
-		tokenize: () => TokenizedPrompt,
-		samplingParams: SamplingParamsInput | undefined,
-		options: RequestOptions,
-	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
-		const { signal } = options;
-		signal?.throwIfAborted();
-		const submissions = this.#prepare(
-			[null],
-			tokenize,
-			samplingParams,
-			options,
-		);
-		const deltas: CompletionDelta[] = [];
-		let wake = () => {};
-		const onDelta = (delta: CompletionDelta) => {
-			deltas.push(delta);
-			wake();
-		};
-		const [{ requestId, done }] = await this.#submitAll(
-			submissions,
-			options,
-			onDelta,
-		);
-		let settled = false;
-		const end = () => {
-			settled = true;
-			wake();
-		};
-		done.then(end, end);
-		const stop = () => this.abort(requestId);
-		signal?.addEventListener("abort", stop, { once: true });
-		try {
-			for (let at = 0; ; ) {
-				signal?.throwIfAborted();
-				if (at < deltas.length) {
-					yield deltas[at++];
-					if (at === deltas.length) deltas.length = at = 0;
-				} else if (settled) return await done;
-				else
-					await new Promise<void>((resolve) => {
-						wake = resolve;
-					});
-			}
-		} finally {
-			signal?.removeEventListener("abort", stop);
-			stop();
-		}
-	}
-
-	#submit(
-		{ prompt, params, manner }: Submission,
-		{ grammar, adapter }: Held,
-		onDelta?: (delta: CompletionDelta) => void,
-	): Started {
-		const requestId = `req-${this.#numRequests++}`;
-		const { tokenizer } = this.#model.text ?? {};
-		const { tokenIds: promptTokenIds, text } = prompt;
-		const { skipSpecialTokens } = params;
-		const { priority, cacheSalt, thought } = manner;
-		const createTextStream =
-			tokenizer !== undefined && params.detokenize
-				? () =>
-						createDetokenizer(tokenizer, { skipSpecialTokens, promptTokenIds })
-				: null;
-		const done = new Promise<RequestOutput>((resolve, reject) => {
-			const metrics = this.#engine.add({
-				requestId,
-				promptTokenIds,
-				params,
-				priority,
-				startConstraint:
-					grammar && thought
-						? () => afterThought(thought, grammar.start)
-						: grammar?.start,
-				adapter,
-				cacheSalt,
-				sink: createCollector({
-					requestId,
-					params,
-					createTextStream,
-					tokenText: (id) => tokenizer?.tokenText(id) ?? "",
-					onDelta,
-					onDone: (result) =>
-						resolve({
-							requestId,
-							prompt: text,
-							promptTokenIds: Array.from(promptTokenIds),
-							metrics,
-							...result,
-						}),
-					onError: reject,
-				}),
-			});
-		});
-		const release = () => adapter && this.#adapters?.release(adapter);
-		done.then(release, release); // an error is heard where it is awaited
-		return { requestId, done };
-	}
-}
-
-function isList<T>(value: OneOrMany<T> | undefined): value is readonly T[] {
-	return Array.isArray(value);
-}
-
-/** The promise, or signal.reason when that comes first. */
-async function unlessAborted<T>(
-	promise: Promise<T>,
-	signal: AbortSignal | undefined,
-): Promise<T> {
-	const aborted = Promise.withResolvers<never>();
-	const abort = () => aborted.reject(signal?.reason);
-	signal?.addEventListener("abort", abort, { once: true });
-	try {
-		signal?.throwIfAborted();
-		return await Promise.race([promise, aborted.promise]);
-	} finally {
-		signal?.removeEventListener("abort", abort);
-	}
-}
-
-/** The same error, saying which of many inputs it is about. */
-function labelled<T>(label: string, make: () => T): T {
-	try {
-		return make();
-	} catch (cause) {
-		if (!(cause instanceof NanoVllmError) || label === "") throw cause;
-		throw new NanoVllmError(cause.code, label + cause.message, { cause });
-	}
-}
-
-/** Every result, or the first error once all have ended. */
-function unwrap<T>(results: readonly PromiseSettledResult<T>[]): T[] {
-	return results.map((result) => {
-		if (result.status === "rejected") throw result.reason;
-		return result.value;
-	});
 }

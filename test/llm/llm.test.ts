@@ -6,7 +6,7 @@ import type {
 	CompletionDelta,
 	RequestOutput,
 } from "../../src/engine/output.ts";
-import type { GenerateProgress, LLM } from "../../src/llm.ts";
+import type { GenerateProgress, LLM } from "../../src/index.ts";
 import {
 	CHAT_TEMPLATE,
 	EOS,

@@ -2,7 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RequestOutput } from "../../src/engine/output.ts";
-import { type GenerateOptions, LLM, type LoadOptions } from "../../src/llm.ts";
+import {
+	type GenerateOptions,
+	LLM,
+	type LoadOptions,
+} from "../../src/index.ts";
 import type { LoraRequest } from "../../src/lora.ts";
 import type { GoldenSet } from "./golden.ts";
 import {
