@@ -10,11 +10,7 @@ import type {
 	Norm,
 	Op,
 } from "../program.ts";
-import {
-	gateDispatch,
-	loraDispatches,
-	normAddDispatch,
-} from "./adapter-plan.ts";
+import { loraOf, shrinkDispatch } from "./adapter-plan.ts";
 import {
 	linearAdd,
 	type Pending,
@@ -48,10 +44,12 @@ export interface LayerRoom {
 /** Up to so many tokens a linear does its own norm. */
 const MOST_FUSED_TOKENS = 1;
 
+/** `adapted`: for steps that use adapters. */
 export async function buildLayers(
 	parts: PlanParts,
 	room: LayerRoom,
 	most: number,
+	adapted: boolean,
 ): Promise<Dispatch[]> {
 	const made: (Promise<Dispatch> | Promise<Dispatch[]>)[] = [];
 	let pending: Pending | null = null;
@@ -66,13 +64,13 @@ export async function buildLayers(
 			case "normLinear":
 			case "normGatedLinear": {
 				if (op.norm === null || isOther(pending, op.input)) settle();
-				made.push(...normedLinear(parts, room, op, pending, most));
+				made.push(...normedLinear(parts, room, op, pending, most, adapted));
 				pending = null;
 				break;
 			}
 			case "linearAdd": {
 				settle();
-				const added = linearAdd(parts, room.partials, op, most);
+				const added = linearAdd(parts, room.partials, op, most, adapted);
 				made.push(...added.dispatches);
 				pending = added.pending;
 				break;
@@ -89,17 +87,9 @@ export async function buildLayers(
 				settle();
 				break;
 			case "lora":
-				// What is pending is added to the same sums later, unless it is to be read here.
-				if (op.norm !== null) settle();
-				made.push(...loraDispatches(parts, parts.adapters, op, most));
-				break;
 			case "gate":
-				made.push(gateDispatch(parts, op));
-				break;
 			case "normAdd":
-				settle();
-				made.push(normAddDispatch(parts, op));
-				break;
+				throw new Error(`nano-vllm bug: ${op.op} is part of its linear here`);
 			case "mixtureOfExperts":
 				if (isOther(pending, op.residual)) settle();
 				made.push(...mixture(parts, room, op, pending, most));
@@ -137,14 +127,17 @@ function normedLinear(
 	op: NormedLinear,
 	pending: Pending | null,
 	most: number,
+	adapted: boolean,
 ): Promise<Dispatch>[] {
-	const { activations, storage } = parts;
+	const { activations, storage, weights } = parts;
 	const { norm } = op;
 	const isFused = norm !== null && most <= MOST_FUSED_TOKENS && !pending;
 	const isStored = activations.storageOf(op.input) === storage;
 	const isReady = isFused || (norm === null && isStored);
 	const output = activations.storageOf(op.output);
 	const store = output === storage ? "store" : "logits";
+	const input = isReady ? activations.of(op.input) : activations.normed;
+	const lora = loraOf(parts, op, most, adapted);
 	const linear: LinearOp = {
 		weight: op.weight,
 		bias: op.bias,
@@ -152,15 +145,21 @@ function normedLinear(
 		gating: op.op === "normLinear" ? undefined : gatingOf(op.activation),
 		most,
 		norm: isFused ? norm : null,
-		input: isReady ? activations.of(op.input) : activations.normed,
+		input,
 		output: activations.of(op.output),
 		outputBytes: BYTES[output],
+		lora,
 	};
 	const prepare = () =>
 		norm
 			? normDispatch(parts, room, op.input, norm, pending)
 			: convertDispatch(parts, op.input);
-	return [...(isReady ? [] : [prepare()]), ...linearDispatches(parts, linear)];
+	const normWeight = isFused ? vectorOf(weights, norm.weight) : null;
+	return [
+		...(isReady ? [] : [prepare()]),
+		...(lora ? [shrinkDispatch(parts, lora, input, normWeight, most)] : []),
+		...linearDispatches(parts, linear),
+	];
 }
 
 /** undefined: what kernels do unasked. */
