@@ -20,6 +20,8 @@ export interface AdapterItems {
 	readonly items: Uint32Array<ArrayBuffer>;
 	/** The step's tokens, those of a slot together. */
 	readonly list: Uint32Array<ArrayBuffer>;
+	/** By token: place of its slot in `used`, rank; 0 where it has none. */
+	readonly owners: Uint32Array<ArrayBuffer>;
 	readonly numUsed: number;
 	readonly numItems: number;
 	/** Nothing is written for a step without adapters. */
@@ -33,17 +35,25 @@ export function createAdapterItems(
 	const used = new Uint32Array(4 * Math.ceil((1 + numSlots) / 4));
 	const items = new Uint32Array(4 * (maxTokens + numSlots + 1));
 	const list = new Uint32Array(maxTokens);
-	const isAdapted = new Uint8Array(maxTokens);
+	const owners = new Uint32Array(2 * maxTokens);
 	let numUsed = 0;
 	let numItems = 0;
 	const addTiles = (start: number, end: number, tile: number, rank: number) => {
 		for (let i = start; i < end; i += tile)
 			items.set([numUsed, i, Math.min(tile, end - i), rank], 4 * numItems++);
 	};
+	const addSlot = (tokens: Int32Array, start: number, rank: number) => {
+		for (let i = 0; i < tokens.length; i++) {
+			list[start + i] = tokens[i];
+			owners[2 * tokens[i]] = numUsed;
+			owners[2 * tokens[i] + 1] = rank;
+		}
+	};
 	return {
 		used,
 		items,
 		list,
+		owners,
 		get numUsed() {
 			return numUsed;
 		},
@@ -52,24 +62,23 @@ export function createAdapterItems(
 		},
 		write({ numTokens, adapterTokens, adapterStart }, ranks) {
 			numUsed = numItems = 0;
+			used[0] = 0;
+			const numAdapted = adapterStart[numSlots];
+			if (numAdapted === 0) return;
+			owners.fill(0, 0, 2 * numTokens);
 			const tile = adapterTile(numTokens);
 			for (let slot = 0; slot < numSlots; slot++) {
 				const [start, end] = [adapterStart[slot], adapterStart[slot + 1]];
 				if (start === end) continue;
-				addTiles(start, end, tile, ranks[slot]);
+				const rank = Math.max(1, ranks[slot]);
+				addSlot(adapterTokens.subarray(start, end), start, rank);
+				addTiles(start, end, tile, rank);
 				used[1 + numUsed++] = slot;
 			}
 			used[0] = numUsed;
-			const numAdapted = adapterStart[numSlots];
-			if (numAdapted === 0) return;
-			isAdapted.fill(0, 0, numTokens);
-			for (let i = 0; i < numAdapted; i++) {
-				list[i] = adapterTokens[i];
-				isAdapted[list[i]] = 1;
-			}
 			let end = numAdapted;
 			for (let t = 0; t < numTokens; t++)
-				if (isAdapted[t] === 0) list[end++] = t;
+				if (owners[2 * t + 1] === 0) list[end++] = t;
 			addTiles(numAdapted, end, tile, 0);
 		},
 	};

@@ -2,7 +2,7 @@
  * Adapters on the device: the matrices of every slot, and what says which of the step's tokens go through which. Slots are written in queue
  * order: steps submitted before still read what was there.
  *
- * used, items, list  see adapter-items.ts.
+ * used, items, list, owners  see adapter-items.ts.
  * small     what lora-shrink leaves to the linear behind it: see lora-columns.ts.
  * of an op  a: `storage` [slot][target · R + r][stride(K)]; b: `storage` [slot][row][R], the rows as they lie in the weight's buffer.
  */
@@ -37,6 +37,7 @@ export interface AdapterRoom {
 	readonly used: GPUBuffer;
 	readonly items: GPUBuffer;
 	readonly list: GPUBuffer;
+	readonly owners: GPUBuffer;
 	readonly small: GPUBuffer;
 	readonly bytes: number;
 	/** Of the step written last; 0: it uses no adapter. */
@@ -95,20 +96,18 @@ export async function createAdapterRoom(
 		used: create("adapters in use", step.used.byteLength, USAGE.UNIFORM),
 		items: create("adapter items", step.items.byteLength, USAGE.STORAGE),
 		list: create("adapter tokens", step.list.byteLength, USAGE.STORAGE),
+		owners: create("adapters of tokens", 8 * T, USAGE.STORAGE),
 		small: create("adapters' small rows", smallBytes, USAGE.STORAGE),
 		slots: new Map(
 			Array.from(shapes, ([op, shape]) => [op as Op, slotsFor(shape)]),
 		),
 	}));
-	const { used, items, list, small, slots } = made;
+	const { slots, ...buffers } = made;
 	const ranks = new Int32Array(numSlots);
 	return {
 		rank,
 		numSlots,
-		used,
-		items,
-		list,
-		small,
+		...buffers,
 		bytes,
 		get numItems() {
 			return step.numItems;
@@ -117,9 +116,12 @@ export async function createAdapterRoom(
 		write(input) {
 			step.write(input, ranks);
 			if (step.numItems === 0) return;
+			const { numTokens } = input;
+			const { used, items, list, owners } = buffers;
 			queue.writeBuffer(used, 0, step.used);
 			queue.writeBuffer(items, 0, step.items, 0, 4 * step.numItems);
-			queue.writeBuffer(list, 0, step.list, 0, input.numTokens);
+			queue.writeBuffer(list, 0, step.list, 0, numTokens);
+			queue.writeBuffer(owners, 0, step.owners, 0, 2 * numTokens);
 		},
 		writeSlot(slot, adapter) {
 			ranks[slot] = adapter.rank;

@@ -10,7 +10,13 @@ import type {
 	Norm,
 	Op,
 } from "../program.ts";
-import { loraOf, shrinkDispatch } from "./adapter-plan.ts";
+import {
+	type LinearLora,
+	loraOf,
+	normShrinkDispatch,
+	normShrinks,
+	shrinkDispatch,
+} from "./adapter-plan.ts";
 import {
 	linearAdd,
 	type Pending,
@@ -150,14 +156,18 @@ function normedLinear(
 		outputBytes: BYTES[output],
 		lora,
 	};
+	const isBoth =
+		lora !== null && norm && !isFused && normShrinks(parts, lora, most);
 	const prepare = () =>
 		norm
-			? normDispatch(parts, room, op.input, norm, pending)
+			? normDispatch(parts, room, op.input, norm, pending, isBoth ? lora : null)
 			: convertDispatch(parts, op.input);
 	const normWeight = isFused ? vectorOf(weights, norm.weight) : null;
+	const shrink = (own: LinearLora) =>
+		shrinkDispatch(parts, own, input, normWeight, most);
 	return [
 		...(isReady ? [] : [prepare()]),
-		...(lora ? [shrinkDispatch(parts, lora, input, normWeight, most)] : []),
+		...(lora && !isBoth ? [shrink(lora)] : []),
 		...linearDispatches(parts, linear),
 	];
 }
@@ -182,29 +192,25 @@ function normDispatch(
 	input: Activation,
 	{ eps, weight }: Norm,
 	pending: Pending | null,
+	lora: LinearLora | null = null,
 ): Promise<Dispatch> {
 	const { gpu, weights, activations, storage } = parts;
-	const kernel = rmsNorm(
-		{
-			width: input.width,
-			eps,
-			storage,
-			gather: false,
-			split: pending?.split ?? null,
-			bias: (pending?.bias ?? null) !== null,
-			scale: pending?.scale,
-		},
-		gpu.abilities,
-	);
-	return dispatchOf(
-		parts,
-		kernel,
-		[
-			activations.of(input),
-			...pendingBuffers(parts, room.partials, pending),
-			vectorOf(weights, weight),
-			activations.normed,
-		],
-		rowGrid,
-	);
+	const options = {
+		width: input.width,
+		eps,
+		storage,
+		gather: false,
+		split: pending?.split ?? null,
+		bias: (pending?.bias ?? null) !== null,
+		scale: pending?.scale,
+	};
+	const buffers = [
+		activations.of(input),
+		...pendingBuffers(parts, room.partials, pending),
+		vectorOf(weights, weight),
+		activations.normed,
+	];
+	if (lora !== null) return normShrinkDispatch(parts, lora, options, buffers);
+	const kernel = rmsNorm(options, gpu.abilities);
+	return dispatchOf(parts, kernel, buffers, rowGrid);
 }

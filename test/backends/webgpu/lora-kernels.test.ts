@@ -18,6 +18,14 @@ import {
 	loraShrink,
 	loraShrinkGrid,
 } from "../../../src/backends/webgpu/kernels/lora-shrink.ts";
+import {
+	normShrink,
+	normShrinkFits,
+} from "../../../src/backends/webgpu/kernels/norm-shrink.ts";
+import {
+	rmsNorm,
+	rowGrid,
+} from "../../../src/backends/webgpu/kernels/rms-norm.ts";
 import { type Storage, stride } from "../../../src/backends/webgpu/layout.ts";
 import { randomSource } from "../../support/random.ts";
 import {
@@ -207,6 +215,129 @@ function itemsOf(
 	};
 }
 
+interface NormCase {
+	readonly width: number;
+	readonly rank: number;
+	readonly numTargets: number;
+	readonly split: boolean;
+	readonly lanes?: number;
+}
+
+// biome-ignore format: a table
+const NORMS: readonly NormCase[] = [
+	{ width: 33, rank: 8, numTargets: 3, split: false },
+	{ width: 200, rank: 16, numTargets: 2, split: true },
+	{ width: 1030, rank: 24, numTargets: 1, split: true },
+	{ width: 130, rank: 8, numTargets: 1, split: false, lanes: 1 },
+];
+
+for (const storage of ["f32", "f16"] as const)
+	for (const given of NORMS)
+		test(`rms_norm with shrink, ${storage}: ${JSON.stringify(given)}`, () =>
+			checkNormShrink(given, storage, given.split ? storage : "f32"));
+
+/** Rows through a as the norm alone writes them, before they are rounded. */
+async function checkNormShrink(
+	{ width, rank, numTargets, split, lanes }: NormCase,
+	storage: Storage,
+	small: Storage,
+): Promise<void> {
+	const numTokens = 7;
+	const numSlots = 3;
+	const random = randomSource(width);
+	const rows = numTargets * rank;
+	const norm = {
+		width,
+		eps: 1e-5,
+		storage,
+		gather: false,
+		split: split ? { splits: 2, rows: 128 } : null,
+		bias: split,
+	};
+	const residual = randomActivation(random, "f32", numTokens, width, 5);
+	const partials = randomActivation(random, "f32", 256, width, 5);
+	const weight = random.vector(width);
+	const bias = random.vector(width);
+	const a = randomMatrix(random, storage, numSlots * rows, width);
+	/** Place in use 0 is slot 2, with all of its rank; place 1 slot 0 with a third, whose last rows are not looked at. */
+	const ranks = [rank, Math.ceil(rank / 3)];
+	const owners = Uint32Array.from({ length: 2 * numTokens }, (_, i) => {
+		const place = Math.floor(i / 2) % 3;
+		if (place === 2) return 0;
+		return i % 2 === 0 ? place : ranks[place];
+	});
+	const abilities = {
+		...gpu.abilities,
+		subgroupSize: lanes ?? gpu.abilities.subgroupSize,
+	};
+	const options = { norm, numTargets, rank, numSlots, small };
+	assert.ok(normShrinkFits(options, abilities));
+	const firstRows = new Array<number>(numTargets).fill(0);
+	const shape = { rank, numSlots, firstRows };
+	const pitch = smallStride(shape);
+	const inputs = () => [
+		bufferOf(gpu, residual.data),
+		...(split ? [bufferOf(gpu, partials.data)] : []),
+		...(split ? [bufferOf(gpu, paddedVector(bias))] : []),
+		bufferOf(gpu, paddedVector(weight)),
+	];
+	const rowsBytes = numTokens * stride(width) * 4;
+	const alone = bufferOf(gpu, rowsBytes);
+	const plain = inputs();
+	const grid = rowGrid(numTokens);
+	await runKernel(gpu, rmsNorm(norm, abilities), [...plain, alone], grid);
+	const normed = bufferOf(gpu, rowsBytes);
+	const output = bufferOf(gpu, new Float32Array(numTokens * pitch).fill(NaN));
+	const both = inputs();
+	await runKernel(
+		gpu,
+		normShrink(options, abilities),
+		[
+			...both,
+			normed,
+			bufferOf(gpu, owners),
+			bufferOf(gpu, a.values),
+			usedBuffer(gpu, numSlots),
+			output,
+		],
+		grid,
+	);
+	const bytes = await readBack(gpu, normed);
+	assert.deepEqual(bytes, await readBack(gpu, alone), "the norm's own output");
+	assert.deepEqual(
+		await readBack(gpu, both[0]),
+		await readBack(gpu, plain[0]),
+		"the residual",
+	);
+	const x = readFloats(bytes, storage);
+	const got = readFloats(await readBack(gpu, output), small);
+	const columns = slotColumns(shape);
+	for (let t = 0; t < numTokens; t++) {
+		const want = new Float64Array(PLACES.length * columns);
+		const size = new Float64Array(want.length).fill(1e-6);
+		const place = t % 3;
+		for (let r = 0; place < 2 && r < rows; r++) {
+			const together = rank % 16 === 0 ? 16 : 8;
+			const first = Math.floor((r % rank) / together) * together;
+			if (first >= ranks[place]) continue;
+			for (let k = 0; k < width; k++) {
+				const product =
+					a.elements[(PLACES[place] * rows + r) * width + k] *
+					x[t * stride(width) + k];
+				want[place * columns + r] += product;
+				size[place * columns + r] += Math.abs(product);
+			}
+		}
+		const rtol = storage === "f16" ? 1e-3 : 4e-6;
+		assertWithin(
+			got.subarray(t * pitch, t * pitch + want.length),
+			want,
+			(i) => rtol * size[i],
+			`token ${t}`,
+		);
+	}
+}
+
 /** Odd places of targets, and of a single one. */
 const FIRST_ROWS = [[0, 7, 10], [0]];
 const EPILOGUES = ["store", "add", "gated", "logits", "partial"] as const;
@@ -234,29 +365,26 @@ for (const format of ["f16", "f32", "q8_0", "q4_0"] as const)
 				rtol: 4e-6,
 			});
 		});
-		if (epilogue !== "partial")
-			for (const [numTokens, normEps] of [
-				[1, 1e-5],
-				[3, null],
-			] as const)
-				test(`linear_vector with adapters, ${format} ${storage} ${epilogue}, ${numTokens} tokens`, async () => {
-					const options = {
-						tokens: numTokens === 1 ? 1 : 4,
-						rowsPerTeam: 2,
-						subgroupsPerTeam: 2,
-						threads: 64,
-						unroll: 1,
-						normEps,
-					};
-					const vector = shapeOf({ ...shape, lora: lora("f32") });
-					await checkLinear(gpu, {
-						shape: vector,
-						kernel: linearVector(vector, options, gpu.abilities),
-						grid: vectorGrid(vector, options, gpu.abilities),
-						numTokens,
-						normEps,
-					});
-				});
+		if (epilogue === "partial") continue;
+		const [numTokens, normEps] = number % 2 === 0 ? [1, 1e-5] : [3, null];
+		test(`linear_vector with adapters, ${format} ${storage} ${epilogue}, ${numTokens} tokens`, async () => {
+			const options = {
+				tokens: numTokens === 1 ? 1 : 4,
+				rowsPerTeam: 2,
+				subgroupsPerTeam: 2,
+				threads: 64,
+				unroll: 1,
+				normEps,
+			};
+			const vector = shapeOf({ ...shape, lora: lora("f32") });
+			await checkLinear(gpu, {
+				shape: vector,
+				kernel: linearVector(vector, options, gpu.abilities),
+				grid: vectorGrid(vector, options, gpu.abilities),
+				numTokens,
+				normEps,
+			});
+		});
 	}
 
 test("the step's tokens in tiles: slots in use, then the tokens without", () => {
@@ -281,6 +409,14 @@ test("the step's tokens in tiles: slots in use, then the tokens without", () => 
 		...[2, 11, 1, 0],
 	]);
 	assert.deepEqual([...step.list], [2, 3, 4, 8, 9, 10, 11, 0, 1, 5, 6, 7]);
+	const owners = [...step.owners];
+	const ownersOf = (t: number) => owners.slice(2 * t, 2 * t + 2);
+	assert.deepEqual([1, 2, 9, 10].map(ownersOf), [
+		[0, 0],
+		[0, 5],
+		[0, 5],
+		[1, 9],
+	]);
 	const none = {
 		numTokens: 3,
 		adapterTokens: new Int32Array(12),
