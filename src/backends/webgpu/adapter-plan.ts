@@ -9,11 +9,7 @@ import {
 	loraShrink,
 	loraShrinkGrid,
 } from "./kernels/lora-shrink.ts";
-import {
-	type NormShrinkOptions,
-	normShrink,
-	normShrinkFits,
-} from "./kernels/norm-shrink.ts";
+import { normShrink, normShrinkFits } from "./kernels/norm-shrink.ts";
 import { type RmsNormOptions, rowGrid } from "./kernels/rms-norm.ts";
 import type { Storage } from "./layout.ts";
 import { MOST_VECTOR_TOKENS } from "./linear-choice.ts";
@@ -85,47 +81,34 @@ export function shrinkDispatch(
 /** Of more tokens each has a's rows to itself too often: 256 read 25 MB of caches for 48 rows of 1,024. */
 const MOST_NORM_SHRINK_TOKENS = 256;
 
-const normShrinkOptions = (
-	norm: RmsNormOptions,
-	{ columns }: LinearLora,
-): NormShrinkOptions => ({
-	norm,
-	numTargets: columns.firstRows.length,
-	rank: columns.rank,
-	numSlots: columns.numSlots,
-	small: columns.storage,
-});
-
 /** Whether a norm before the linear takes its rows through a as well. */
-export function normShrinks(
-	{ gpu, storage }: PlanParts,
-	lora: LinearLora,
+export const normShrinks = (
+	{ gpu }: PlanParts,
+	{ slots, columns }: LinearLora,
 	most: number,
-): boolean {
-	const { width } = lora.slots;
-	const norm = {
-		width,
-		eps: 0,
-		storage,
-		gather: false,
-		split: null,
-		bias: true,
-	};
-	const options = normShrinkOptions(norm, lora);
-	return (
-		most <= MOST_NORM_SHRINK_TOKENS && normShrinkFits(options, gpu.abilities)
+): boolean =>
+	most <= MOST_NORM_SHRINK_TOKENS &&
+	normShrinkFits(
+		slots.width,
+		columns.firstRows.length * columns.rank,
+		gpu.abilities,
 	);
-}
 
 /** `buffers`: those of the norm. */
 export function normShrinkDispatch(
 	parts: PlanParts,
-	lora: LinearLora,
+	{ room, slots, columns }: LinearLora,
 	norm: RmsNormOptions,
 	buffers: readonly Bound[],
 ): Promise<Dispatch> {
-	const { room, slots } = lora;
-	const kernel = normShrink(normShrinkOptions(norm, lora), parts.gpu.abilities);
+	const { rank, numSlots, firstRows, storage: small } = columns;
+	const numTargets = firstRows.length;
+	const options = { norm, numTargets, rank, numSlots, small };
 	const others = [room.owners, slots.a, room.used, room.small];
-	return dispatchOf(parts, kernel, [...buffers, ...others], rowGrid);
+	return dispatchOf(
+		parts,
+		normShrink(options, parts.gpu.abilities),
+		[...buffers, ...others],
+		rowGrid,
+	);
 }

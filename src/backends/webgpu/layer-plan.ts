@@ -135,41 +135,53 @@ function normedLinear(
 	most: number,
 	adapted: boolean,
 ): Promise<Dispatch>[] {
-	const { activations, storage, weights } = parts;
+	const { activations, weights } = parts;
+	const lora = loraOf(parts, op, most, adapted);
+	const linear = linearOf(parts, op, pending, most, lora);
+	const { input, norm } = linear;
+	const isReady = input === activations.of(op.input);
+	const isNormed = !isReady && op.norm !== null;
+	const both = lora && isNormed && normShrinks(parts, lora, most) ? lora : null;
+	const prepare = () =>
+		op.norm
+			? normDispatch(parts, room, op.input, op.norm, pending, both)
+			: convertDispatch(parts, op.input);
+	const normWeight = norm && vectorOf(weights, norm.weight);
+	const shrink = (own: LinearLora) =>
+		shrinkDispatch(parts, own, input, normWeight, most);
+	return [
+		...(isReady ? [] : [prepare()]),
+		...(lora && !both ? [shrink(lora)] : []),
+		...linearDispatches(parts, linear),
+	];
+}
+
+/** It reads the op's input as it is, or what a norm or a conversion makes of it. */
+function linearOf(
+	{ activations, storage }: PlanParts,
+	op: NormedLinear,
+	pending: Pending | null,
+	most: number,
+	lora: LinearLora | null,
+): LinearOp {
 	const { norm } = op;
 	const isFused = norm !== null && most <= MOST_FUSED_TOKENS && !pending;
 	const isStored = activations.storageOf(op.input) === storage;
 	const isReady = isFused || (norm === null && isStored);
 	const output = activations.storageOf(op.output);
 	const store = output === storage ? "store" : "logits";
-	const input = isReady ? activations.of(op.input) : activations.normed;
-	const lora = loraOf(parts, op, most, adapted);
-	const linear: LinearOp = {
+	return {
 		weight: op.weight,
 		bias: op.bias,
 		epilogue: op.op === "normLinear" ? store : "gated",
 		gating: op.op === "normLinear" ? undefined : gatingOf(op.activation),
 		most,
 		norm: isFused ? norm : null,
-		input,
+		input: isReady ? activations.of(op.input) : activations.normed,
 		output: activations.of(op.output),
 		outputBytes: BYTES[output],
 		lora,
 	};
-	const isBoth =
-		lora !== null && norm && !isFused && normShrinks(parts, lora, most);
-	const prepare = () =>
-		norm
-			? normDispatch(parts, room, op.input, norm, pending, isBoth ? lora : null)
-			: convertDispatch(parts, op.input);
-	const normWeight = isFused ? vectorOf(weights, norm.weight) : null;
-	const shrink = (own: LinearLora) =>
-		shrinkDispatch(parts, own, input, normWeight, most);
-	return [
-		...(isReady ? [] : [prepare()]),
-		...(lora && !isBoth ? [shrink(lora)] : []),
-		...linearDispatches(parts, linear),
-	];
 }
 
 /** undefined: what kernels do unasked. */

@@ -271,7 +271,7 @@ async function checkNormShrink(
 		subgroupSize: lanes ?? gpu.abilities.subgroupSize,
 	};
 	const options = { norm, numTargets, rank, numSlots, small };
-	assert.ok(normShrinkFits(options, abilities));
+	assert.ok(normShrinkFits(width, rows, abilities));
 	const firstRows = new Array<number>(numTargets).fill(0);
 	const shape = { rank, numSlots, firstRows };
 	const pitch = smallStride(shape);

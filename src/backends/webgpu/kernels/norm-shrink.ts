@@ -37,18 +37,18 @@ export interface NormShrinkOptions {
 /** What every device has, less what the norm takes. */
 const MOST_BYTES = 12 * 1024;
 
-/** Sums of each row of a that the threads leave, one a subgroup. */
-function numSums(options: NormShrinkOptions, abilities: Abilities): number {
-	const { norm, numTargets, rank } = options;
-	const threads = threadsFor(stride(norm.width) / 4, abilities);
-	return (threads / abilities.subgroupSize) * numTargets * rank;
+/** Sums that the threads leave, one a subgroup for each of `rows` rows of a. */
+function numSums(width: number, rows: number, abilities: Abilities): number {
+	const threads = threadsFor(stride(width) / 4, abilities);
+	return (threads / abilities.subgroupSize) * rows;
 }
 
-/** Whether workgroup memory has room. */
+/** Whether workgroup memory has room. rows: of a, of all targets. */
 export const normShrinkFits = (
-	options: NormShrinkOptions,
+	width: number,
+	rows: number,
 	abilities: Abilities,
-): boolean => 4 * numSums(options, abilities) <= MOST_BYTES;
+): boolean => 4 * numSums(width, rows, abilities) <= MOST_BYTES;
 
 /**
  * rmsNorm, and lora-shrink's small of the rows it writes. bindings: those of rmsNorm; owners: vec2<u32> [T], place in `used` and rank (0: none)
@@ -73,7 +73,7 @@ export function normShrink(
 			["small", "write", `array<${vec4Type(small)}>`],
 		],
 		code: `${subgroupLines(subgroupSize)}${HALVES}${workgroupSum(threads, subgroupSize)}
-var<workgroup> sums: array<f32, ${numSums(options, abilities)}>;
+var<workgroup> sums: array<f32, ${numSums(norm.width, numTargets * rank, abilities)}>;
 ${MAIN(threads)} {
 ${each(shares, (i) => `  var y${i} = vec4<f32>();`)}
 ${normText(norm, threads, (i) => `    y${i} = y;`)}
