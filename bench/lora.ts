@@ -1,8 +1,10 @@
 /**
  * What adapters cost: decode and prefill of one batch without room for adapters, with room, through one, and through several mixed.
- *   node bench/lora.ts [MODEL] [--device cpu] [--quantization q8_0] [--rank 16] [--loras 4] [--batches 1,16] [--input-len 128] [--json FILE]
+ *   node bench/lora.ts [MODEL] [--device cpu] [--quantization q8_0] [--rank 16] [--loras 4] [--batches 1,16] [--input-len 128]
+ *   [--output-len 64] [--rounds 5] [--json FILE]
  * MODEL: a directory with config.json [default: bench/configs/qwen3-0.6b]; weights and adapters are random numbers. Two engines take
- * turns, so that a machine that changes its speed slows both.
+ * turns, so that a machine that changes its speed slows both; figures are medians of the rounds, after one that warms up. Decode begins
+ * when every request has its first token.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -17,9 +19,9 @@ const { values, positionals } = parseArgs({
 		rank: { type: "string", default: "16" },
 		loras: { type: "string", default: "4" },
 		batches: { type: "string", default: "1,16" },
-		rounds: { type: "string", default: "3" },
+		rounds: { type: "string", default: "5" },
 		"input-len": { type: "string", default: "128" },
-		"output-len": { type: "string", default: "32" },
+		"output-len": { type: "string", default: "64" },
 		json: { type: "string" },
 	},
 });
@@ -59,17 +61,20 @@ const modes = [
 ];
 const figures: Record<string, number> = {};
 for (const batch of values.batches.split(",").map(Number)) {
-	const best = modes.map(() => ({ prefill: 0, decode: 0 }));
-	for (let round = 0; round < Number(values.rounds); round++)
+	const rounds: Rates[][] = modes.map(() => []);
+	for (let round = -1; round < Number(values.rounds); round++)
 		for (const [i, { llm, loras }] of modes.entries()) {
-			const { prefill, decode } = await rates(llm, batch, loras);
-			best[i].prefill = Math.max(best[i].prefill, prefill);
-			best[i].decode = Math.max(best[i].decode, decode);
+			const measured = await rates(llm, batch, loras);
+			if (round >= 0) rounds[i].push(measured);
 		}
+	const middle = rounds.map((of) => ({
+		prefill: median(of.map(({ prefill }) => prefill)),
+		decode: median(of.map(({ decode }) => decode)),
+	}));
 	for (const [i, { name }] of modes.entries())
 		for (const phase of ["prefill", "decode"] as const) {
-			const rate = best[i][phase];
-			const share = (100 * rate) / best[0][phase];
+			const rate = middle[i][phase];
+			const share = (100 * rate) / middle[0][phase];
 			const label = `batch ${batch}, ${name}: ${phase} tokens/s`;
 			figures[label] = rate;
 			console.log(
@@ -82,24 +87,44 @@ await adapted.close();
 if (values.json !== undefined)
 	writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);
 
-/** The prompts alone, then prompts and answers: what the answers add is decode. */
-async function rates(llm: LLM, batch: number, loras: number) {
-	const run = async (maxTokens: number) => {
-		const prompts = Array.from({ length: batch }, () =>
-			randomPrompt(inputLen, modelConfig.vocabSize, random),
-		);
-		const loraRequest = prompts.map((_, i) => ({ name: `lora ${i % loras}` }));
-		const params = { maxTokens, ignoreEos: true, detokenize: false };
-		const start = performance.now();
-		await llm.generate(prompts, params, loras > 0 ? { loraRequest } : {});
-		return performance.now() - start;
+/** Tokens per second. */
+interface Rates {
+	readonly prefill: number;
+	readonly decode: number;
+}
+
+async function rates(llm: LLM, batch: number, loras: number): Promise<Rates> {
+	const params = { maxTokens: outputLen, ignoreEos: true, detokenize: false };
+	const prompts = Array.from({ length: batch }, () =>
+		randomPrompt(inputLen, modelConfig.vocabSize, random),
+	);
+	const start = performance.now();
+	let numStarted = 0;
+	let firstMs = 0;
+	let numDecoded = 0;
+	const consume = async (prompt: (typeof prompts)[0], i: number) => {
+		const lora = { loraRequest: { name: `lora ${i % loras}` } };
+		let isFirst = true;
+		const stream = llm.stream(prompt, params, loras > 0 ? lora : {});
+		for await (const { tokenIds } of stream) {
+			if (tokenIds.length === 0) continue;
+			if (numStarted === batch) numDecoded += tokenIds.length;
+			if (isFirst && ++numStarted === batch)
+				firstMs = performance.now() - start;
+			isFirst = false;
+		}
 	};
-	const promptMs = await run(1);
-	const wholeMs = await run(outputLen);
+	await Promise.all(prompts.map(consume));
+	const decodeMs = performance.now() - start - firstMs;
 	return {
-		prefill: (1000 * batch * inputLen) / promptMs,
-		decode: (1000 * batch * (outputLen - 1)) / (wholeMs - promptMs),
+		prefill: (1000 * batch * inputLen) / firstMs,
+		decode: (1000 * numDecoded) / decodeMs,
 	};
+}
+
+function median(of: readonly number[]): number {
+	const sorted = of.toSorted((a, b) => a - b);
+	return (sorted[(of.length - 1) >> 1] + sorted[of.length >> 1]) / 2;
 }
 
 /** All linear layers, f16. */

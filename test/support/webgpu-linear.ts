@@ -5,6 +5,7 @@ import type { LinearShape } from "../../src/backends/webgpu/kernels/linear.ts";
 import { paddedRows, stride } from "../../src/backends/webgpu/layout.ts";
 import { randomSource } from "./random.ts";
 import { bufferOf, readBack, runKernel } from "./webgpu.ts";
+import { testLora } from "./webgpu-lora.ts";
 import {
 	assertWithin,
 	paddedVector,
@@ -43,6 +44,13 @@ export async function checkLinear(gpu: Gpu, given: LinearCase): Promise<void> {
 	const input =
 		normEps === null ? x.elements : normed(x.elements, normWeight, normEps);
 
+	const lora = shape.lora
+		? testLora(gpu, random, shape.lora, shape, numTokens)
+		: null;
+	/** Of a token's norm, which adapters' columns get too. */
+	const factors =
+		normEps === null ? null : scalesOf(x.elements, columns, normEps);
+
 	const y = new Float64Array(numTokens * rows);
 	const size = new Float64Array(y.length);
 	for (let t = 0; t < numTokens; t++)
@@ -55,8 +63,10 @@ export async function checkLinear(gpu: Gpu, given: LinearCase): Promise<void> {
 				sum += product;
 				absolute += Math.abs(product);
 			}
-			y[t * rows + n] = sum;
-			size[t * rows + n] = absolute;
+			const [added, addedSize] = lora?.add(t, n) ?? [0, 0];
+			const factor = factors?.[t] ?? 1;
+			y[t * rows + n] = sum + factor * added;
+			size[t * rows + n] = absolute + factor * addedSize;
 		}
 
 	const halves =
@@ -85,6 +95,7 @@ export async function checkLinear(gpu: Gpu, given: LinearCase): Promise<void> {
 			...(weight.scales ? [bufferOf(gpu, weight.scales)] : []),
 			...(shape.bias ? [bufferOf(gpu, paddedVector(bias))] : []),
 			output,
+			...(lora?.buffers ?? []),
 		],
 		grid,
 	);
@@ -131,11 +142,16 @@ function normed(
 	eps: number,
 ): Float64Array {
 	const n = weight.length;
-	return x.map((value, i) => {
-		const start = Math.floor(i / n) * n;
-		let square = 0;
-		for (let k = start; k < start + n; k++) square += x[k] * x[k];
-		return (value / Math.sqrt(square / n + eps)) * weight[i - start];
+	const scales = scalesOf(x, n, eps);
+	return x.map((value, i) => value * scales[Math.floor(i / n)] * weight[i % n]);
+}
+
+/** What RMSNorm multiplies each row of `width` with. */
+function scalesOf(x: Float64Array, width: number, eps: number): number[] {
+	return Array.from({ length: x.length / width }, (_, row) => {
+		const own = x.subarray(row * width, (row + 1) * width);
+		const square = own.reduce((sum, value) => sum + value * value, 0);
+		return 1 / Math.sqrt(square / width + eps);
 	});
 }
 

@@ -64,12 +64,11 @@ function activationsOf({ ops }: Program): Activation[] {
 	);
 }
 
-/** What is added to over the layers stays in f32, and what is normalised before. */
+/** What is added to over the layers stays in f32. */
 function residualNames({ ops }: Program): Set<string> {
 	return new Set(
 		ops.flatMap((op) => {
 			if (op.op === "embed") return [op.output.name];
-			if (op.op === "normAdd") return [op.input.name, op.residual.name];
 			return "residual" in op ? [op.residual.name] : [];
 		}),
 	);

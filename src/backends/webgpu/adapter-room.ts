@@ -1,190 +1,198 @@
 /**
- * Adapters on the device: the matrices of every slot, and the step's tokens in tiles of one slot each. Slots are written in queue order:
- * steps submitted before still read what was there.
+ * Adapters on the device: the matrices of every slot, and what says which of the step's tokens go through which. Slots are written in queue
+ * order: steps submitted before still read what was there.
  *
- * items     vec4<u32>: slot, first place in the list, tokens, rank of the slot's adapter.
- * list      u32: the step's adapterTokens as they came.
- * small     f32 [place][rows of the op's a]: what lora-shrink leaves to lora-expand.
- * of an op  a: `storage` [slot][target · rank + r][stride(columns)]; b: `storage` [slot][r][stride(width of the output)].
+ * used, items, list, owners  see adapter-items.ts.
+ * small     what lora-shrink leaves to the linear behind it: see lora-columns.ts.
+ * of an op  a: `storage` [slot][target · R + r][stride(K)]; b: `storage` [slot][row][R], the rows as they lie in the weight's buffer.
  */
 import { NanoVllmError } from "../../errors.ts";
 import { float32ToFloat16 } from "../../weights/convert.ts";
 import type { AdapterWeights, Limits, StepInput } from "../backend.ts";
-import type { AdapterTarget, Op, Program } from "../program.ts";
+import type { AdapterTarget, Op } from "../program.ts";
+import type { AdaptedOp, FusedProgram } from "./adapter-fusion.ts";
+import { createAdapterItems } from "./adapter-items.ts";
 import { type Gpu, USAGE } from "./device.ts";
-import type { AdapterTile } from "./kernels/lora-shrink.ts";
-import { BYTES, type Storage, stride } from "./layout.ts";
+import { smallStride } from "./kernels/lora-columns.ts";
+import { BYTES, paddedRows, roundUp, type Storage, stride } from "./layout.ts";
+import { placeOfRow, type RowLayout, rowLayouts } from "./row-layout.ts";
 import { MAX_HALF } from "./wgsl.ts";
 
-export type LoraOp = Extract<Op, { op: "lora" }>;
-
+/** The slots of one linear. */
 export interface OpSlots {
 	readonly a: GPUBuffer;
 	readonly b: GPUBuffer;
+	/** K */
+	readonly width: number;
+	/** See LoraColumns. */
+	readonly firstRows: readonly number[];
+	readonly half: number | null;
+	readonly slotRows: number;
 }
 
 export interface AdapterRoom {
-	readonly maxRank: number;
+	/** R: the rank there is room for, a multiple of 8. */
+	readonly rank: number;
+	readonly numSlots: number;
+	readonly used: GPUBuffer;
 	readonly items: GPUBuffer;
 	readonly list: GPUBuffer;
+	readonly owners: GPUBuffer;
 	readonly small: GPUBuffer;
 	readonly bytes: number;
-	/** Of the step written last. */
+	/** Of the step written last; 0: it uses no adapter. */
 	readonly numItems: number;
-	slotsOf(op: LoraOp): OpSlots;
+	/** undefined: adapters leave the op alone. */
+	slotsOf(op: Op): OpSlots | undefined;
 	write(input: StepInput): void;
 	writeSlot(slot: number, adapter: AdapterWeights): void;
 }
 
-/** Steps of at most so many tokens have tiles of one. A bound of a regime of plan.ts. */
-const MOST_SINGLE_TOKENS = 16;
-
-export const adapterTile = (numTokens: number): AdapterTile =>
-	numTokens <= MOST_SINGLE_TOKENS ? 1 : 16;
+/** How an op's matrices lie in a slot. */
+interface SlotShape extends Omit<OpSlots, "a" | "b"> {
+	readonly targets: readonly AdapterTarget[];
+	readonly layout: RowLayout;
+	/** Of one slot. */
+	readonly aElements: number;
+	readonly bElements: number;
+}
 
 /** null: the program has none. @throws out_of_memory */
 export async function createAdapterRoom(
 	gpu: Gpu,
-	program: Program,
+	fused: FusedProgram,
 	limits: Limits,
 	storage: Storage,
 ): Promise<AdapterRoom | null> {
-	const { adapters } = program;
+	const { adapters } = fused.program;
 	if (adapters === undefined) return null;
-	const { numSlots, maxRank } = adapters;
+	const { numSlots } = adapters;
+	const rank = roundUp(adapters.maxRank, 8);
 	const { device } = gpu;
+	const { queue } = device;
 	const T = limits.maxNumBatchedTokens;
-	const ops = program.ops.filter((op) => op.op === "lora");
+	const shapes = slotShapes(fused, rank);
+	const size = BYTES[storage];
 	let bytes = 0;
-	const create = (label: string, size: number) => {
+	const create = (label: string, size: number, usage: number) => {
 		if (size > gpu.abilities.bindingBytes) throw tooLarge(label, size, gpu);
 		bytes += size;
-		const usage = USAGE.STORAGE | USAGE.COPY_DST;
-		return device.createBuffer({ label, size, usage });
+		return device.createBuffer({ label, size, usage: usage | USAGE.COPY_DST });
 	};
-	const targets = Math.max(...ops.map((op) => op.targets.length));
-	const slotBytes = (op: LoraOp) => slotElements(op, maxRank, BYTES[storage]);
+	const slotsFor = (shape: SlotShape): OpSlots => {
+		const { targets, aElements, bElements } = shape;
+		const buffer = (which: string, elements: number) => {
+			const label = `${targets[0].name} ${which}`;
+			return create(label, numSlots * elements * size, USAGE.STORAGE);
+		};
+		return { ...shape, a: buffer("a", aElements), b: buffer("b", bElements) };
+	};
+	const step = createAdapterItems(numSlots, T);
+	const pitches = Array.from(shapes.values(), ({ firstRows }) =>
+		smallStride({ rank, numSlots, firstRows }),
+	);
+	const smallBytes = paddedRows(T) * Math.max(...pitches) * size;
 	const made = await gpu.guarded("the adapters", () => ({
-		items: create("adapter items", 16 * (T + numSlots)),
-		list: create("adapter tokens", 4 * T),
-		small: create("adapters' small rows", 4 * T * targets * maxRank),
-		slots: new Map<LoraOp, OpSlots>(
-			ops.map((op) => [
-				op,
-				{
-					a: create(`${op.targets[0].name} a`, numSlots * slotBytes(op).a),
-					b: create(`${op.targets[0].name} b`, numSlots * slotBytes(op).b),
-				},
-			]),
+		used: create("adapters in use", step.used.byteLength, USAGE.UNIFORM),
+		items: create("adapter items", step.items.byteLength, USAGE.STORAGE),
+		list: create("adapter tokens", step.list.byteLength, USAGE.STORAGE),
+		owners: create("adapters of tokens", 8 * T, USAGE.STORAGE),
+		small: create("adapters' small rows", smallBytes, USAGE.STORAGE),
+		slots: new Map(
+			Array.from(shapes, ([op, shape]) => [op as Op, slotsFor(shape)]),
 		),
 	}));
-	const { items, list, small, slots } = made;
+	const { slots, ...buffers } = made;
 	const ranks = new Int32Array(numSlots);
-	const itemWords = new Uint32Array(4 * (T + numSlots));
-	let numItems = 0;
-	const slotsOf = (op: LoraOp): OpSlots => {
-		const found = slots.get(op);
-		if (found === undefined) throw new Error("nano-vllm bug: an unknown op");
-		return found;
-	};
 	return {
-		maxRank,
-		items,
-		list,
-		small,
+		rank,
+		numSlots,
+		...buffers,
 		bytes,
 		get numItems() {
-			return numItems;
+			return step.numItems;
 		},
-		slotsOf,
+		slotsOf: (op) => slots.get(op),
 		write(input) {
-			numItems = tileTokens(itemWords, input, ranks);
-			if (numItems === 0) return;
-			const { adapterTokens, adapterStart } = input;
-			const { queue } = device;
-			queue.writeBuffer(items, 0, itemWords, 0, 4 * numItems);
-			const tokens = adapterTokens as GPUAllowSharedBufferSource;
-			queue.writeBuffer(list, 0, tokens, 0, adapterStart[numSlots]);
+			step.write(input, ranks);
+			if (step.numItems === 0) return;
+			const { numTokens } = input;
+			const { used, items, list, owners } = buffers;
+			queue.writeBuffer(used, 0, step.used);
+			queue.writeBuffer(items, 0, step.items, 0, 4 * step.numItems);
+			queue.writeBuffer(list, 0, step.list, 0, numTokens);
+			queue.writeBuffer(owners, 0, step.owners, 0, 2 * numTokens);
 		},
 		writeSlot(slot, adapter) {
 			ranks[slot] = adapter.rank;
-			for (const op of ops) {
-				const { a, b } = slotsOf(op);
-				const matrices = packed(op, adapter, maxRank, storage);
-				device.queue.writeBuffer(a, slot * slotBytes(op).a, matrices.a);
-				device.queue.writeBuffer(b, slot * slotBytes(op).b, matrices.b);
+			for (const [op, shape] of shapes) {
+				const { a, b } = slots.get(op) as OpSlots;
+				const matrices = packed(shape, adapter, rank, storage);
+				queue.writeBuffer(a, slot * shape.aElements * size, matrices.a);
+				queue.writeBuffer(b, slot * shape.bElements * size, matrices.b);
 			}
 		},
 	};
 }
 
-/** Tiles of each slot's tokens, as many as the number of the step's tokens suggests. @returns how many */
-function tileTokens(
-	words: Uint32Array,
-	{ numTokens, adapterStart }: StepInput,
-	ranks: Int32Array,
-): number {
-	const tile = adapterTile(numTokens);
-	let numItems = 0;
-	for (let slot = 0; slot < ranks.length; slot++) {
-		const end = adapterStart[slot + 1];
-		for (let i = adapterStart[slot]; i < end; i += tile) {
-			const at = 4 * numItems++;
-			words[at] = slot;
-			words[at + 1] = i;
-			words[at + 2] = Math.min(tile, end - i);
-			words[at + 3] = ranks[slot];
-		}
-	}
-	return numItems;
-}
-
-/** One slot's share of the matrices, in elements of `bytes`. */
-function slotElements(
-	{ targets, input, output }: LoraOp,
-	maxRank: number,
-	bytes = 1,
-) {
-	return {
-		a: targets.length * maxRank * stride(input.width) * bytes,
-		b: maxRank * stride(output.width) * bytes,
-	};
+function slotShapes(
+	{ program, loras }: FusedProgram,
+	rank: number,
+): Map<AdaptedOp, SlotShape> {
+	const layouts = rowLayouts(program);
+	return new Map(
+		Array.from(loras, ([op, { targets }]) => {
+			const [rows, width] = op.weight.shape;
+			const layout = layouts.get(op.weight.name) as RowLayout;
+			const slotRows = paddedRows(rows);
+			const shape: SlotShape = {
+				targets,
+				layout,
+				width,
+				firstRows: targets.map(({ firstRow }) => firstRow),
+				half: layout.interleaved ? rows / 2 : null,
+				slotRows,
+				aElements: targets.length * rank * stride(width),
+				bElements: slotRows * rank,
+			};
+			return [op, shape];
+		}),
+	);
 }
 
 /** What the adapter leaves alone is zero. */
 function packed(
-	op: LoraOp,
+	shape: SlotShape,
 	adapter: AdapterWeights,
-	maxRank: number,
+	rank: number,
 	storage: Storage,
 ): { a: ArrayBuffer; b: ArrayBuffer } {
-	const elements = slotElements(op, maxRank);
-	const a = new Float32Array(elements.a);
-	const b = new Float32Array(elements.b);
-	for (const [i, target] of op.targets.entries())
-		packTarget(op, i, target, adapter, maxRank, a, b);
+	const a = new Float32Array(shape.aElements);
+	const b = new Float32Array(shape.bElements);
+	for (const [i, target] of shape.targets.entries())
+		packTarget(shape, i, target, adapter, rank, a, b);
 	return { a: stored(a, storage), b: stored(b, storage) };
 }
 
 function packTarget(
-	{ input, output }: LoraOp,
+	{ width, layout }: SlotShape,
 	index: number,
 	{ name, rows, columns, firstRow }: AdapterTarget,
 	adapter: AdapterWeights,
-	maxRank: number,
+	room: number,
 	a: Float32Array,
 	b: Float32Array,
 ): void {
 	const matrices = adapter.targets.get(name);
 	if (matrices === undefined) return;
-	const aStride = stride(input.width);
-	const bStride = stride(output.width);
 	const { rank } = matrices;
 	for (let r = 0; r < rank; r++) {
 		const row = matrices.a.subarray(r * columns, (r + 1) * columns);
-		a.set(row, (index * maxRank + r) * aStride);
-		for (let o = 0; o < rows; o++)
-			b[r * bStride + firstRow + o] = matrices.b[o * rank + r];
+		a.set(row, (index * room + r) * stride(width));
+	}
+	for (let o = 0; o < rows; o++) {
+		const row = matrices.b.subarray(o * rank, (o + 1) * rank);
+		b.set(row, placeOfRow(layout, firstRow + o) * room);
 	}
 }
 

@@ -3,6 +3,7 @@
  * leaves them whole or in parts for a norm of their own.
  */
 import type { Activation, Norm, Op, Weight } from "../program.ts";
+import { loraOf, shrinkDispatch } from "./adapter-plan.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Split } from "./kernels/linear.ts";
 import { postNorm } from "./kernels/post-norm.ts";
@@ -59,6 +60,7 @@ export function linearAdd(
 	partials: GPUBuffer,
 	op: LinearAdd,
 	most: number,
+	adapted: boolean,
 ): {
 	readonly dispatches: Promise<Dispatch>[];
 	readonly pending: Pending | null;
@@ -66,12 +68,17 @@ export function linearAdd(
 	const { activations } = parts;
 	const { residual, scale } = op;
 	const split = sumsOf(parts, op, most);
-	const dispatches = linearDispatches(parts, {
+	const lora = loraOf(parts, op, most, adapted);
+	const x = activations.of(op.input);
+	const linear = linearDispatches(parts, {
 		...addition(op, most),
-		input: activations.of(op.input),
+		input: x,
 		output: split ? partials : activations.of(residual),
 		outputBytes: BYTES.f32,
+		lora,
 	});
+	const shrink = lora && shrinkDispatch(parts, lora, x, null, most);
+	const dispatches = shrink ? [shrink, ...linear] : linear;
 	if (split === null) return { dispatches, pending: null };
 	// Whole sums have their bias.
 	const bias = splitOf(parts, addition(op, most)) ? op.bias : null;

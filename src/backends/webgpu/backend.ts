@@ -11,6 +11,7 @@ import type {
 	WeightSource,
 } from "../backend.ts";
 import type { Program, Weight } from "../program.ts";
+import { fuseAdapters } from "./adapter-fusion.ts";
 import { createAdapterRoom } from "./adapter-room.ts";
 import { type Gpu, openGpu } from "./device.ts";
 import { createExecutable } from "./executable.ts";
@@ -40,8 +41,10 @@ export interface WebgpuOptions {
 export function createWebgpuBackend(options: WebgpuOptions): Backend {
 	return {
 		name: "webgpu",
-		async compile(program, source, compileOptions) {
+		async compile(given, source, compileOptions) {
 			checkCacheDtype(compileOptions);
+			const fused = fuseAdapters(given);
+			const { program } = fused;
 			const gpu = await openGpu(options.gpu);
 			try {
 				const compile = createKernelCompiler(gpu);
@@ -55,7 +58,7 @@ export function createWebgpuBackend(options: WebgpuOptions): Backend {
 					compileOptions,
 				);
 				const { limits } = compileOptions;
-				const adapters = await createAdapterRoom(gpu, program, limits, storage);
+				const adapters = await createAdapterRoom(gpu, fused, limits, storage);
 				const taken = weights.bytes + (adapters?.bytes ?? 0);
 				const cache = await createKvCache(gpu, program, limits, taken);
 				return await createExecutable({

@@ -94,7 +94,8 @@ export async function createExecutable(
 		const encoder = device.createCommandEncoder();
 		const recorder = openRecorder(encoder);
 		encode(recorder, plan.embed[parity], numTokens);
-		encode(recorder, plan.layers(numTokens), numTokens);
+		const isAdapted = (adapters?.numItems ?? 0) > 0;
+		encode(recorder, plan.layers(numTokens, isAdapted), numTokens);
 		for (let first = 0; first < numRows; first += sliceRows) {
 			const count = Math.min(sliceRows, numRows - first);
 			encode(recorder, plan.logits(first / sliceRows, count), count);

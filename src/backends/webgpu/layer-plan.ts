@@ -11,9 +11,11 @@ import type {
 	Op,
 } from "../program.ts";
 import {
-	gateDispatch,
-	loraDispatches,
-	normAddDispatch,
+	type LinearLora,
+	loraOf,
+	normShrinkDispatch,
+	normShrinks,
+	shrinkDispatch,
 } from "./adapter-plan.ts";
 import {
 	linearAdd,
@@ -48,10 +50,12 @@ export interface LayerRoom {
 /** Up to so many tokens a linear does its own norm. */
 const MOST_FUSED_TOKENS = 1;
 
+/** `adapted`: for steps that use adapters. */
 export async function buildLayers(
 	parts: PlanParts,
 	room: LayerRoom,
 	most: number,
+	adapted: boolean,
 ): Promise<Dispatch[]> {
 	const made: (Promise<Dispatch> | Promise<Dispatch[]>)[] = [];
 	let pending: Pending | null = null;
@@ -66,13 +70,13 @@ export async function buildLayers(
 			case "normLinear":
 			case "normGatedLinear": {
 				if (op.norm === null || isOther(pending, op.input)) settle();
-				made.push(...normedLinear(parts, room, op, pending, most));
+				made.push(...normedLinear(parts, room, op, pending, most, adapted));
 				pending = null;
 				break;
 			}
 			case "linearAdd": {
 				settle();
-				const added = linearAdd(parts, room.partials, op, most);
+				const added = linearAdd(parts, room.partials, op, most, adapted);
 				made.push(...added.dispatches);
 				pending = added.pending;
 				break;
@@ -89,17 +93,9 @@ export async function buildLayers(
 				settle();
 				break;
 			case "lora":
-				// What is pending is added to the same sums later, unless it is to be read here.
-				if (op.norm !== null) settle();
-				made.push(...loraDispatches(parts, parts.adapters, op, most));
-				break;
 			case "gate":
-				made.push(gateDispatch(parts, op));
-				break;
 			case "normAdd":
-				settle();
-				made.push(normAddDispatch(parts, op));
-				break;
+				throw new Error(`nano-vllm bug: ${op.op} is part of its linear here`);
 			case "mixtureOfExperts":
 				if (isOther(pending, op.residual)) settle();
 				made.push(...mixture(parts, room, op, pending, most));
@@ -137,15 +133,44 @@ function normedLinear(
 	op: NormedLinear,
 	pending: Pending | null,
 	most: number,
+	adapted: boolean,
 ): Promise<Dispatch>[] {
-	const { activations, storage } = parts;
+	const { activations, weights } = parts;
+	const lora = loraOf(parts, op, most, adapted);
+	const linear = linearOf(parts, op, pending, most, lora);
+	const { input, norm } = linear;
+	const isReady = input === activations.of(op.input);
+	const isNormed = !isReady && op.norm !== null;
+	const both = lora && isNormed && normShrinks(parts, lora, most) ? lora : null;
+	const prepare = () =>
+		op.norm
+			? normDispatch(parts, room, op.input, op.norm, pending, both)
+			: convertDispatch(parts, op.input);
+	const normWeight = norm && vectorOf(weights, norm.weight);
+	const shrink = (own: LinearLora) =>
+		shrinkDispatch(parts, own, input, normWeight, most);
+	return [
+		...(isReady ? [] : [prepare()]),
+		...(lora && !both ? [shrink(lora)] : []),
+		...linearDispatches(parts, linear),
+	];
+}
+
+/** It reads the op's input as it is, or what a norm or a conversion makes of it. */
+function linearOf(
+	{ activations, storage }: PlanParts,
+	op: NormedLinear,
+	pending: Pending | null,
+	most: number,
+	lora: LinearLora | null,
+): LinearOp {
 	const { norm } = op;
 	const isFused = norm !== null && most <= MOST_FUSED_TOKENS && !pending;
 	const isStored = activations.storageOf(op.input) === storage;
 	const isReady = isFused || (norm === null && isStored);
 	const output = activations.storageOf(op.output);
 	const store = output === storage ? "store" : "logits";
-	const linear: LinearOp = {
+	return {
 		weight: op.weight,
 		bias: op.bias,
 		epilogue: op.op === "normLinear" ? store : "gated",
@@ -155,12 +180,8 @@ function normedLinear(
 		input: isReady ? activations.of(op.input) : activations.normed,
 		output: activations.of(op.output),
 		outputBytes: BYTES[output],
+		lora,
 	};
-	const prepare = () =>
-		norm
-			? normDispatch(parts, room, op.input, norm, pending)
-			: convertDispatch(parts, op.input);
-	return [...(isReady ? [] : [prepare()]), ...linearDispatches(parts, linear)];
 }
 
 /** undefined: what kernels do unasked. */
@@ -183,29 +204,25 @@ function normDispatch(
 	input: Activation,
 	{ eps, weight }: Norm,
 	pending: Pending | null,
+	lora: LinearLora | null = null,
 ): Promise<Dispatch> {
 	const { gpu, weights, activations, storage } = parts;
-	const kernel = rmsNorm(
-		{
-			width: input.width,
-			eps,
-			storage,
-			gather: false,
-			split: pending?.split ?? null,
-			bias: (pending?.bias ?? null) !== null,
-			scale: pending?.scale,
-		},
-		gpu.abilities,
-	);
-	return dispatchOf(
-		parts,
-		kernel,
-		[
-			activations.of(input),
-			...pendingBuffers(parts, room.partials, pending),
-			vectorOf(weights, weight),
-			activations.normed,
-		],
-		rowGrid,
-	);
+	const options = {
+		width: input.width,
+		eps,
+		storage,
+		gather: false,
+		split: pending?.split ?? null,
+		bias: (pending?.bias ?? null) !== null,
+		scale: pending?.scale,
+	};
+	const buffers = [
+		activations.of(input),
+		...pendingBuffers(parts, room.partials, pending),
+		vectorOf(weights, weight),
+		activations.normed,
+	];
+	if (lora !== null) return normShrinkDispatch(parts, lora, options, buffers);
+	const kernel = rmsNorm(options, gpu.abilities);
+	return dispatchOf(parts, kernel, buffers, rowGrid);
 }

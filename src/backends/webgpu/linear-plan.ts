@@ -1,5 +1,6 @@
 /** The dispatches of one linear op: one a slice of its matrix, each with the kernel that suits the shape and the number of tokens. */
 import type { Gating, Norm, Weight } from "../program.ts";
+import { type LinearLora, loraBuffers } from "./adapter-plan.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Epilogue, LinearShape, Split } from "./kernels/linear.ts";
 import { stride } from "./layout.ts";
@@ -30,6 +31,8 @@ export interface LinearOp {
 	readonly output: GPUBuffer;
 	/** Of one element of the output. */
 	readonly outputBytes: number;
+	/** null or absent: steps without adapters. */
+	readonly lora?: LinearLora | null;
 }
 
 /** What of an op says which kernel it gets. */
@@ -39,9 +42,13 @@ export type LinearSpec = Omit<LinearOp, "input" | "output" | "outputBytes">;
 export function choiceOf(
 	{ gpu, weights, storage }: PlanParts,
 	op: LinearSpec,
-	{ rows }: Pick<MatrixSlice, "rows">,
+	{ rows, rowStart }: Pick<MatrixSlice, "rows" | "rowStart">,
 ): LinearChoice {
 	const { weight, bias, epilogue, most, norm, maySplit = false } = op;
+	const columnsOf = ({ columns }: LinearLora) => ({
+		...columns,
+		firstRow: rowStart,
+	});
 	const [numRows, columns] = weight.shape;
 	const { format, slices } = matrixOf(weights, weight);
 	const shape: LinearShape = {
@@ -55,6 +62,7 @@ export function choiceOf(
 		gating: op.gating,
 		scale: op.scale,
 		softCap: op.softCap,
+		lora: op.lora ? columnsOf(op.lora) : undefined,
 	};
 	const normEps = norm?.eps ?? null;
 	// The parts of a slice would need a buffer of their own.
@@ -89,6 +97,7 @@ export function linearDispatches(
 				...(slice.scales ? [slice.scales] : []),
 				...(shape.bias && biasAt ? [biasAt] : []),
 				{ buffer: output, offset: column * op.outputBytes },
+				...(op.lora ? loraBuffers(op.lora) : []),
 			],
 			grid,
 		);

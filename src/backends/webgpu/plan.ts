@@ -19,8 +19,8 @@ import {
 export interface Plan {
 	/** By the parity of the step: ids of the step before lie in the other half of the sampler's buffers. */
 	readonly embed: readonly [readonly Dispatch[], readonly Dispatch[]];
-	/** From the residual of the embedding to that of the last layer. */
-	layers(numTokens: number): readonly Dispatch[];
+	/** From the residual of the embedding to that of the last layer, with the adapters of the step or without any. */
+	layers(numTokens: number, adapted: boolean): readonly Dispatch[];
 	/** From the residual to `numRows` rows of logits, those of slice `slice`. */
 	logits(slice: number, numRows: number): readonly Dispatch[];
 }
@@ -38,9 +38,14 @@ export async function buildPlan(parts: PlanParts): Promise<Plan> {
 	);
 	const partials = parts.activations.scratch("partials", mostPartials);
 	const experts = createExpertRoom(parts, tokenRegimes);
-	const layers = await Promise.all(
-		tokenRegimes.map((most) => buildLayers(parts, { partials, experts }, most)),
-	);
+	const buildAll = (adapted: boolean) =>
+		Promise.all(
+			tokenRegimes.map((most) =>
+				buildLayers(parts, { partials, experts }, most, adapted),
+			),
+		);
+	const plain = await buildAll(false);
+	const adapted = parts.adapters === null ? plain : await buildAll(true);
 	const slices = Array.from(
 		{ length: Math.ceil(maxRows / sliceRows) },
 		(_, slice) =>
@@ -53,7 +58,8 @@ export async function buildPlan(parts: PlanParts): Promise<Plan> {
 	]);
 	return {
 		embed: embedding,
-		layers: (numTokens) => layers[regimeOf(tokenRegimes, numTokens)],
+		layers: (numTokens, isAdapted) =>
+			(isAdapted ? adapted : plain)[regimeOf(tokenRegimes, numTokens)],
 		logits: (slice, numRows) => logits[slice][regimeOf(rowRegimes, numRows)],
 	};
 }

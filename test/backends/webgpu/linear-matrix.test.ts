@@ -38,6 +38,7 @@ import {
 	readBack,
 	runKernel,
 } from "../../support/webgpu.ts";
+import { loraFor, testLora } from "../../support/webgpu-lora.ts";
 import {
 	assertWithin,
 	paddedVector,
@@ -120,6 +121,9 @@ async function check(
 	const weights = w.elements.map(Math.f16round);
 	const x = randomActivation(random, "f16", tokens, columns);
 	const bias = random.vector(rows, 10);
+	const lora = shape.lora
+		? testLora(gpu, random, shape.lora, shape, tokens)
+		: null;
 	const halves = epilogue === "store" || epilogue === "gated";
 	const outputRows = split ? split.splits * split.rows : paddedRows(tokens);
 	const before = random.vector(outputRows * outputStride, 10);
@@ -135,6 +139,7 @@ async function check(
 		...(w.scales ? [bufferOf(gpu, w.scales)] : []),
 		...(shape.bias ? [bufferOf(gpu, paddedVector(bias))] : []),
 		output,
+		...(lora?.buffers ?? []),
 	];
 	await runKernel(gpu, kernel, buffers, matrixGrid(shape, options, tokens));
 	const bytes = await readBack(gpu, output);
@@ -153,6 +158,9 @@ async function check(
 				sum += p;
 				size += Math.abs(p);
 			}
+			const [added, addedSize] = lora?.add(t, n) ?? [0, 0];
+			sum += added;
+			size += addedSize;
 			return [sum, 1e-5 + 8e-6 * size];
 		};
 		for (let i = 0; i < width; i++) {
@@ -247,6 +255,12 @@ const STACKS: readonly Partial<LinearShape>[] = [
 	},
 ];
 
+/** The shape with columns of adapters. */
+const withLora = (shape: LinearShape, rank: number, firstRows: number[]) => ({
+	...shape,
+	lora: loraFor(shape, { rank, firstRows, storage: "f16" }),
+});
+
 const H100: Abilities = {
 	subgroupSize: 32,
 	subgroupMatrix: true,
@@ -319,7 +333,10 @@ test("every variant compiles", async (t) => {
 					}),
 					options,
 				);
-	for (const { shape, options } of chosen()) await compile(shape, options);
+	for (const { shape, options } of chosen()) {
+		await compile(shape, options);
+		await compile(withLora(shape, 16, [0, 128]), options);
+	}
 	for (const rest of [...FINISHES, ...STACKS])
 		for (const options of [SMALL[0], LARGE[0]])
 			for (const format of FORMATS) {
@@ -393,6 +410,23 @@ for (const matrices of [false, true])
 			await check(gpu, shape, SMALL[1], 17, asRun);
 		}
 	});
+
+for (const matrices of [false, true])
+	for (const options of matrices ? [...SMALL, ...LARGE] : SMALL)
+		test(`${matrices ? "" : "emulated "}matrices: ${tileLabel(options)}, with adapters`, async (t) => {
+			if (!runs(t, matrices)) return;
+			const asRun = matrices ? (kernel: Kernel) => kernel : emulated;
+			const real: [number, number] = [150, 256];
+			const shapes = [
+				withLora(shapeOf("store", "f16", real, { bias: true }), 16, [0, 7, 90]),
+				withLora(shapeOf("add", "q4_0", real), 8, [0]),
+				withLora(shapeOf("gated", "q8_0", real), 24, [0, 75]),
+				withLora(shapeOf("gated", "f16", real), 40, [0]),
+				withLora(shapeOf("logits", "f16", real, { scale: 0.5 }), 64, [0]),
+				withLora(shapeOf("partial", "f16", real), 16, [0]),
+			];
+			for (const shape of shapes) await check(gpu, shape, options, 19, asRun);
+		});
 
 for (const count of [1, 17, 64, 100, 128, 300])
 	test(`matrices: real shapes, ${count} tokens`, async (t) => {

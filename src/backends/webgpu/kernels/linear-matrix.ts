@@ -28,6 +28,11 @@ import {
 	storesDirectly,
 } from "./linear-matrix-epilogue.ts";
 import {
+	LORA_TYPES,
+	loraFunctions,
+	loraStaging,
+} from "./linear-matrix-lora.ts";
+import {
 	LANES,
 	type MatrixTile,
 	SIDE,
@@ -51,10 +56,12 @@ export function linearMatrix(shape: LinearShape, tile: MatrixTile): Kernel {
 	const sizes = tileSizes(shape, tile);
 	const vectors = "array<vec4<u32>>";
 	const output = OUTPUT_TYPES[shape.epilogue];
-	const bindings = linearBindings(shape, tileInputs(shape, vectors), {
-		weight: vectors,
-		output,
-	}).map(
+	const bindings = linearBindings(
+		shape,
+		tileInputs(shape, vectors),
+		{ weight: vectors, output },
+		LORA_TYPES,
+	).map(
 		([name, access, type]): Binding =>
 			name === "bias"
 				? [name, access, "array<vec4<f32>>"]
@@ -79,7 +86,7 @@ enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 ${weightFunctions(shape.format)}
-${epilogueFunctions(shape)}
+${epilogueFunctions(shape)}${shape.lora ? loraFunctions(shape.lora) : ""}
 var<workgroup> tiles: array<vec4<u32>, ${sizes.memory}>;
 
 @compute @workgroup_size(${sizes.threads})
@@ -95,6 +102,7 @@ ${tileExpert(shape)}  let subgroup = thread / ${LANES}u;
   ${each(tokenMatrices, (i) => each(rowMatrices, (j) => `var sum${i}_${j}: subgroup_matrix_result<f32, 16, 16>;`))}
   ${adds ? each(tokenMatrices, (i) => each(rowMatrices, (j) => initialSum(shape, sizes, i, j))) : ""}
 ${sumText(shape, tile, sizes)}
+${shape.lora ? loraStaging(shape.lora, shape, tile, sizes, multiplyText(tile, sizes, 0)) : ""}
 ${epilogue(shape, tile, sizes)}
 }`;
 }

@@ -6,7 +6,7 @@
  */
 import { assert } from "../../../errors.ts";
 import type { Kernel } from "../kernel.ts";
-import { BLOCK, stride } from "../layout.ts";
+import { BLOCK, type Storage, stride } from "../layout.ts";
 import { each, pack4, range, unpack4, vec4Type } from "../wgsl.ts";
 import { finished, gatedFunction } from "./epilogue.ts";
 import {
@@ -17,6 +17,15 @@ import {
 	tileExpert,
 	tileInputs,
 } from "./linear.ts";
+import {
+	fourFunctions,
+	fourTypes,
+	type LoraColumns,
+	NUM_USED,
+	slotColumns,
+	smallStride,
+	usedSlot,
+} from "./lora-columns.ts";
 import { WEIGHT4_TYPE, weight4 } from "./weight-format.ts";
 
 /** A tile and the part of it that is one thread's. All are powers of two; a tile has at least 32 tokens and rows, at most 128. */
@@ -38,11 +47,11 @@ export const tileMemory = ({ tokens, rows }: TileOptions): number =>
 	4 * BLOCK * (tokens + rows);
 
 /**
- * bindings: x (`storage` [T up to a multiple of 128][stride(K)]), (tileExperts, of an expert stack), weight, (scales), (bias), output. Grid:
- * tilesGrid; of an expert stack x is the number of tiles at most: see `tileInputs`.
+ * bindings: x (`storage` [T up to a multiple of 128][stride(K)]), (tileExperts, of an expert stack), weight, (scales), (bias), output,
+ * (those of loraBindings). Grid: tilesGrid; of an expert stack x is the number of tiles at most: see `tileInputs`.
  */
 export function linearTiles(shape: LinearShape, tile: TileOptions): Kernel {
-	const { storage, format, epilogue } = shape;
+	const { storage, format, epilogue, lora } = shape;
 	const threads = tileThreads(tile);
 	assert(
 		(shape.split !== undefined) === (epilogue === "partial"),
@@ -60,8 +69,9 @@ export function linearTiles(shape: LinearShape, tile: TileOptions): Kernel {
 			shape,
 			tileInputs(shape, `array<${vec4Type(storage)}>`),
 			{ weight: WEIGHT4_TYPE[format], output: `array<${outputType(shape)}>` },
+			lora && fourTypes(lora, storage),
 		),
-		code: `${weight4(format)}${gatedFunction(shape)}
+		code: `${weight4(format)}${gatedFunction(shape)}${lora ? loraFunctions(lora, storage) : ""}
 fn x4(i: u32) -> vec4<f32> { return ${unpack4(storage, "x[i]")}; }
 ${all(({ name, rows }) => `var<workgroup> ${name}Tile: array<vec4<f32>, ${FOURS * rows}>;`)}
 @compute @workgroup_size(${threads}) fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -85,6 +95,7 @@ ${all((o) => o.load)}
     }
 ${products(tile)}
   }
+${lora ? loraProducts(lora, shape, all, tile) : ""}
 ${writeOutput(shape, tile)}
 }`,
 	};
@@ -120,6 +131,8 @@ interface Operand {
 	readonly declare: string;
 	/** The tile of `slab` into registers. */
 	readonly load: string;
+	/** The tile of slab `slab` of the u-th used adapter slot. */
+	readonly loadLora: string;
 	/** From there into workgroup memory. */
 	readonly store: string;
 }
@@ -141,6 +154,15 @@ function operand(
 	const mine = (text: string) =>
 		blocks < threads ? `if (thread < ${blocks}u) {\n${text}\n}` : text;
 	const eachPass = (text: (pass: number) => string) => each(passes, text);
+	const column = (pass: number) => `slab * ${FOURS}u + ${name}K${pass}`;
+	const row = (pass: number, i: number) =>
+		`${origin} + 4u * ${name}Row${pass} + ${i}u`;
+	const loadOf = (value: (pass: number, i: number) => string) =>
+		mine(
+			eachPass((pass) =>
+				each(4, (i) => `    ${reg(pass, i)} = ${value(pass, i)};`),
+			),
+		);
 	return {
 		name,
 		rows,
@@ -152,14 +174,12 @@ function operand(
   let ${name}From${pass} = (${origin} + 4u * ${name}Row${pass}) * ${rowFours}u + ${name}K${pass};
 ${each(4, (i) => `  var ${reg(pass, i)} = vec4<f32>();`)}`,
 		),
-		load: mine(
-			eachPass((pass) =>
-				each(
-					4,
-					(i) =>
-						`    ${reg(pass, i)} = ${name}4(${name}From${pass} + ${i * rowFours}u + slab * ${FOURS}u);`,
-				),
-			),
+		load: loadOf(
+			(pass, i) =>
+				`${name}4(${name}From${pass} + ${i * rowFours}u + slab * ${FOURS}u)`,
+		),
+		loadLora: loadOf(
+			(pass, i) => `${name}Lora4(u, ${row(pass, i)}, ${column(pass)})`,
 		),
 		store: mine(
 			eachPass((pass) =>
@@ -171,6 +191,37 @@ ${each(4, (i) => `  var ${reg(pass, i)} = vec4<f32>();`)}`,
 			),
 		),
 	};
+}
+
+/** `xLora4`, `weightLora4`: of a token, of a row, vec4 `four` of the u-th used slot's columns. A row has none of other targets. */
+const loraFunctions = (lora: LoraColumns, storage: Storage): string =>
+	`${fourFunctions(lora, storage)}
+fn xLora4(u: u32, token: u32, four: u32) -> vec4<f32> {
+  return small4(token * ${smallStride(lora) / 4}u + u * ${slotColumns(lora) / 4}u + four);
+}
+fn weightLora4(u: u32, row: u32, four: u32) -> vec4<f32> {
+  let own = four - targetOf(row) * ${lora.rank / 4}u;
+  if (own >= ${lora.rank / 4}u) { return vec4<f32>(); }
+  return b4(${usedSlot("u")}, row, own);
+}`;
+
+/** The slabs of the adapters' columns, after those of the weight. */
+function loraProducts(
+	lora: LoraColumns,
+	{ split }: LinearShape,
+	all: (text: (o: Operand) => string) => string,
+	tile: TileOptions,
+): string {
+	const numUsed = split ? `select(${NUM_USED}, 0u, group.z > 0u)` : NUM_USED;
+	return `  for (var u = 0u; u < ${numUsed}; u++) {
+  for (slab = 0u; slab < ${slotColumns(lora) / BLOCK}u; slab++) {
+${all((o) => o.loadLora)}
+    workgroupBarrier();
+${all((o) => o.store)}
+    workgroupBarrier();
+${products(tile)}
+  }
+  }`;
 }
 
 /** Sums of token i of the thread's a-th vec4 of tokens and its b-th vec4 of rows. */

@@ -2,6 +2,12 @@
 import { stride } from "../layout.ts";
 import { each, range } from "../wgsl.ts";
 import type { VectorPlan } from "./linear-vector-plan.ts";
+import {
+	NUM_USED,
+	slotColumns,
+	smallStride,
+	usedSlot,
+} from "./lora-columns.ts";
 import { BIASED_QUANTS } from "./weight-unit.ts";
 
 /** y<r>_<t>: sums of each row and token; squares<t>: of the residual's squares, for a norm. */
@@ -44,6 +50,29 @@ ${steps(
 ${steps(plan, unitsFrom(whole * teamLanes, 1))}
   }`);
 	return parts.join("\n");
+}
+
+/**
+ * The columns of adapters, a vec4 a lane. Sums are multiplied once more at their end, by a format's factor and by the norm's scale: the one
+ * is taken off here, the other `small` lacks.
+ */
+export function overLoraColumns(plan: VectorPlan): string {
+	const { shape, options, teamLanes, unit } = plan;
+	const { lora } = shape;
+	if (lora === undefined) return "";
+	const { rowsPerTeam } = options;
+	const fours = lora.rank / 4;
+	const share = unit.factor === 1 ? "" : ` * ${1 / unit.factor}`;
+	const small = (r: number, t: number) =>
+		`small4(${t * (smallStride(lora) / 4)}u + u * ${slotColumns(lora) / 4}u + target${r} + four)`;
+	return `${each(rowsPerTeam, (r) => `  let target${r} = targetOf(teamRow + ${r}u) * ${fours}u;`)}
+  for (var u = 0u; u < ${NUM_USED}; u++) {
+    let slot = ${usedSlot("u")};
+    for (var four = teamLane; four < ${fours}u; four += ${teamLanes}u) {
+${each(rowsPerTeam, (r) => `      let b${r} = b4(slot, teamRow + ${r}u, four)${share};`)}
+${eachRowAndToken(plan, (r, t) => `      y${r}_${t} += dot(b${r}, ${small(r, t)});`)}
+    }
+  }`;
 }
 
 /** The products of several units: all loads of the weight first. */

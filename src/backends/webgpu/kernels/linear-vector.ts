@@ -23,18 +23,23 @@ import {
 	type VectorOptions,
 	type VectorPlan,
 } from "./linear-vector-plan.ts";
-import { accumulators, overColumns } from "./linear-vector-products.ts";
+import {
+	accumulators,
+	overColumns,
+	overLoraColumns,
+} from "./linear-vector-products.ts";
 import {
 	leaveSums,
 	sumsStride,
 	totalFunction,
 	writeOutput,
 } from "./linear-vector-sums.ts";
+import { fourFunctions, fourTypes } from "./lora-columns.ts";
 import { subgroupLines } from "./reduce.ts";
 
 /**
  * bindings: x (`storage` [T][stride(K)]), or with a norm residual (f32 [T][stride(K)]) and normWeight (f32 [stride(K)]); (routes, of an
- * expert stack), weight, (scales), (bias), output. Grid: vectorGrid; of an expert stack y is the number of pairs: vec2<u32> routes[p].x is
+ * expert stack), weight, (scales), (bias), output, (those of loraBindings). Grid: vectorGrid; of an expert stack y is the number of pairs: vec2<u32> routes[p].x is
  * the expert of the output's row p, made of row p / pairsPerRow of x.
  */
 export function linearVector(
@@ -62,14 +67,19 @@ export function linearVector(
 			`${options.unroll}u`,
 			...(normEps === null ? [] : ["norm", normEps]),
 		].join("_"),
-		bindings: linearBindings(shape, inputsOf(plan), {
-			weight: `array<${unit.type}>`,
-			output:
-				rowsPerWord(shape) % 2 === 0 && shape.storage === "f16"
-					? "array<u32>"
-					: "array<f32>",
-		}),
-		code: `${subgroupLines(lanes)}${HALVES}${FUNCTIONS}${gatedFunction(shape)}${unit.functions}
+		bindings: linearBindings(
+			shape,
+			inputsOf(plan),
+			{
+				weight: `array<${unit.type}>`,
+				output:
+					rowsPerWord(shape) % 2 === 0 && shape.storage === "f16"
+						? "array<u32>"
+						: "array<f32>",
+			},
+			shape.lora && fourTypes(shape.lora, shape.storage),
+		),
+		code: `${subgroupLines(lanes)}${HALVES}${FUNCTIONS}${gatedFunction(shape)}${unit.functions}${shape.lora ? fourFunctions(shape.lora, shape.storage) : ""}
 var<workgroup> sums: array<f32, ${(threads / lanes) * sumsStride(plan)}>;
 ${totalFunction(plan)}
 @compute @workgroup_size(${threads}) fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -80,6 +90,7 @@ ${expertText(shape, "routes[group.y].x")}
   let teamRow = ${expertOffset(shape)}firstRow + thread / ${teamLanes}u * ${rowsPerTeam}u;
 ${each(rowsPerTeam, (r) => `  let row${r} = (teamRow + ${r}u) * ${rowUnits}u;`)}
 ${accumulators(plan)}
+${overLoraColumns(plan)}
 ${overColumns(plan)}
 ${leaveSums(plan)}
   workgroupBarrier();

@@ -7,6 +7,7 @@ import type { Gating } from "../../program.ts";
 import type { Binding } from "../kernel.ts";
 import { type MatrixFormat, paddedRows, type Storage } from "../layout.ts";
 import { finishLabel } from "./epilogue.ts";
+import { type LoraColumns, loraBindings, loraLabel } from "./lora-columns.ts";
 
 /**
  * With y[t][n] = Σ_k w[n][k] · x[t][k] + bias[n]:
@@ -39,6 +40,8 @@ export interface LinearShape {
 	/** Of `logits`; absent: cap(x) = x. */
 	readonly softCap?: number;
 	readonly experts?: ExpertStack;
+	/** Adapters' columns behind those of the weight; of partial sums the first split has them. */
+	readonly lora?: LoraColumns;
 }
 
 /**
@@ -96,6 +99,7 @@ export function linearBindings(
 	shape: LinearShape,
 	inputs: readonly Binding[],
 	types: { readonly weight: string; readonly output: string },
+	loraTypes = { small: "", b: "" },
 ): Binding[] {
 	const scaled = shape.format === "q8_0" || shape.format === "q4_0";
 	return [
@@ -104,6 +108,7 @@ export function linearBindings(
 		...(scaled ? ([["scales", "read", "array<u32>"]] as const) : []),
 		...(shape.bias ? ([["bias", "read", "array<f32>"]] as const) : []),
 		["output", "write", types.output],
+		...loraBindings(shape.lora, loraTypes),
 	];
 }
 
@@ -119,6 +124,7 @@ export function shapeLabel(shape: LinearShape): string {
 		outputStride,
 		...(shape.split ? [`${shape.split.splits}x${shape.split.rows}`] : []),
 		...(shape.experts ? [expertLabel(shape.experts)] : []),
+		...(shape.lora ? [loraLabel(shape.lora)] : []),
 	].join("_");
 }
 

@@ -1,13 +1,14 @@
 /**
  * Rows of a checkpoint tensor into a matrix as kernels read it: converted or quantized, padded, gate and up interleaved. Rows that are
  * blocks of the matrix's own format already keep them bit for bit.
- * Blocks are quantized as ggml's quantize_row_q8_0_ref and quantize_row_q4_0_ref do (ggml-quants.c).
  */
 import type { TensorDtype } from "../../backend.ts";
 import type { Kernel } from "../kernel.ts";
 import { BLOCK, type MatrixFormat, stride } from "../layout.ts";
 import type { RowLayout } from "../row-layout.ts";
-import { each, MAX_HALF } from "../wgsl.ts";
+import { each } from "../wgsl.ts";
+import { HALF_OF } from "./exact-number.ts";
+import { quantizeBlock, quantizeFunctions } from "./quantize-block.ts";
 
 /** What rows may come in; blocks only for a matrix of the same format. */
 export type RawDtype = TensorDtype | "q8_0" | "q4_0";
@@ -47,22 +48,16 @@ export function packWeight(options: PackOptions): Kernel {
 		],
 		code: `
 ${isCopied ? HALFWORDS : ELEMENT[from]}
-fn half(x: f32) -> u32 {
-  if (abs(x) > ${MAX_HALF}.0) { atomicMax(&overflow[0], raw[4] + 1u); }
-  return pack2x16float(vec2<f32>(x, 0.0)) & 0xffffu;
+${HALF_OF}
+fn half(bits: u32) -> u32 {
+  let magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x477fe000u && magnitude <= 0x7f800000u) { atomicMax(&overflow[0], raw[4] + 1u); }
+  return halfOf(bits);
 }
-fn setScale(block: u32, scale: f32) {
-  atomicOr(&scales[block / 2u], half(scale) << (16u * (block % 2u)));
+fn setScale(block: u32, bits: u32) {
+  atomicOr(&scales[block / 2u], half(bits) << (16u * (block % 2u)));
 }
-// Division need not be rounded correctly on a GPU; one step of Newton's method mends it, so that ties fall as they do in ggml.
-fn reciprocal(x: f32) -> f32 {
-  if (x == 0.0) { return 0.0; }
-  let y = 1.0 / x;
-  return fma(y, fma(-x, y, 1.0), y);
-}
-fn roundAway(x: f32) -> i32 {
-  return i32(sign(x) * floor(abs(x) + 0.5));
-}
+${format === "q8_0" || format === "q4_0" ? quantizeFunctions(format) : ""}
 @compute @workgroup_size(${THREADS}) fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let index = id.y * groups.x * ${THREADS}u + id.x;
   let rawRow = index / ${blocks}u;
@@ -76,19 +71,19 @@ ${isCopied ? copy(from) : convert(format, columns, blocks)}
 	};
 }
 
-/** `element(at)`: element `at` behind the header. */
+/** `element(at)`: bits of element `at` behind the header as an f32. */
 const ELEMENT: Readonly<Record<TensorDtype, string>> = {
-	f32: element(`bitcast<f32>(raw[${PACK_HEADER_WORDS}u + at])`),
+	f32: element(`raw[${PACK_HEADER_WORDS}u + at]`),
 	f16: element(
-		`unpack2x16float(raw[${PACK_HEADER_WORDS}u + at / 2u])[at % 2u]`,
+		`bitcast<u32>(unpack2x16float(raw[${PACK_HEADER_WORDS}u + at / 2u])[at % 2u])`,
 	),
 	bf16: element(
-		`bitcast<f32>((raw[${PACK_HEADER_WORDS}u + at / 2u] >> (16u * (at % 2u))) << 16u)`,
+		`(raw[${PACK_HEADER_WORDS}u + at / 2u] >> (16u * (at % 2u))) << 16u`,
 	),
 };
 
 function element(expression: string): string {
-	return `fn element(at: u32) -> f32 {
+	return `fn element(at: u32) -> u32 {
   return ${expression};
 }`;
 }
@@ -100,13 +95,12 @@ function convert(
 	blocks: number,
 ): string {
 	return `  let column = (index % ${blocks}u) * ${BLOCK}u;
-  var x: array<f32, ${BLOCK}>;
-  var amax = 0.0;
-  var extreme = 0.0;
+  var x: array<u32, ${BLOCK}>;
+  var extreme = 0u;
   for (var i = 0u; i < ${BLOCK}u; i++) {
-    x[i] = 0.0;
+    x[i] = 0u;
     if (column + i < ${columns}u) { x[i] = element(rawRow * ${columns}u + column + i); }
-    if (abs(x[i]) > amax) { amax = abs(x[i]); extreme = x[i]; }
+    if ((x[i] & 0x7fffffffu) > (extreme & 0x7fffffffu)) { extreme = x[i]; }
   }
 ${WRITE[format]}`;
 }
@@ -144,35 +138,12 @@ ${each(words, (w) => `  values[block * ${words}u + ${w}u] = word(at + ${2 + 4 * 
 
 /** The block's elements `x` to where they belong. */
 const WRITE: Readonly<Record<MatrixFormat, string>> = {
-	f32: each(
-		BLOCK,
-		(i) => `  values[block * 32u + ${i}u] = bitcast<u32>(x[${i}]);`,
-	),
+	f32: each(BLOCK, (i) => `  values[block * 32u + ${i}u] = x[${i}];`),
 	f16: each(
 		BLOCK / 2,
 		(i) =>
 			`  values[block * 16u + ${i}u] = half(x[${2 * i}]) | (half(x[${2 * i + 1}]) << 16u);`,
 	),
-	q8_0: `  let quotient = amax * (1.0 / 127.0);
-  let scale = fma(fma(-127.0, quotient, amax), 1.0 / 127.0, quotient);
-  let inverse = reciprocal(scale);
-  setScale(block, scale);
-${each(BLOCK / 4, (w) => {
-	const bytes = [0, 1, 2, 3].map(
-		(i) => `((u32(roundAway(x[${4 * w + i}] * inverse)) & 0xffu) << ${8 * i}u)`,
-	);
-	return `  values[block * 8u + ${w}u] = ${bytes.join(" | ")};`;
-})}`,
-	q4_0: `  let scale = extreme * -0.125;
-  let inverse = reciprocal(scale);
-  setScale(block, scale);
-${each(BLOCK / 8, (w) => {
-	const nibble = (i: number) =>
-		`u32(min(15.0, trunc(x[${i}] * inverse + 8.5)))`;
-	const bytes = [0, 1, 2, 3].map(
-		(i) =>
-			`((${nibble(4 * w + i)} | (${nibble(16 + 4 * w + i)} << 4u)) << ${8 * i}u)`,
-	);
-	return `  values[block * 4u + ${w}u] = ${bytes.join(" | ")};`;
-})}`,
+	q8_0: quantizeBlock("q8_0"),
+	q4_0: quantizeBlock("q4_0"),
 };

@@ -109,22 +109,47 @@ export const MAIN = (threads: number) =>
  * bindings: residual, (partials), (bias), (rows: u32), weight, output: `storage` [r][stride(width)]. Grid: one workgroup a row.
  */
 export function rmsNorm(options: RmsNormOptions, abilities: Abilities): Kernel {
-	const { width, eps, storage, gather, split, bias, scale } = options;
-	const fours = stride(width) / 4;
-	const threads = threadsFor(fours, abilities);
-	const writesBack = split !== null && !gather;
-	const back = writesBack ? `\n    residual[token * ${fours}u + at] = x;` : "";
+	const threads = threadsFor(stride(options.width) / 4, abilities);
 	return {
-		label: `rms_norm_${storage}_${width}_${eps}${gather ? "_gather" : ""}${splitLabel(split, bias, scale)}`,
-		bindings: [
-			...inputs(writesBack ? "write" : "read", split, bias),
-			...(gather ? ([["rows", "read", "array<u32>"]] as const) : []),
-			["weight", "read", "array<vec4<f32>>"],
-			["output", "write", `array<${vec4Type(storage)}>`],
-		],
+		label: normLabel(options),
+		bindings: normBindings(options),
 		code: `${subgroupLines(abilities.subgroupSize)}${HALVES}${workgroupSum(threads, abilities.subgroupSize)}
 ${MAIN(threads)} {
-  let token = ${gather ? "rows[group.x]" : "group.x"};
+${normText(options, threads)}
+}`,
+	};
+}
+
+const writesBack = ({ split, gather }: RmsNormOptions): boolean =>
+	split !== null && !gather;
+
+export function normLabel(options: RmsNormOptions): string {
+	const { width, eps, storage, gather, split, bias, scale } = options;
+	return `rms_norm_${storage}_${width}_${eps}${gather ? "_gather" : ""}${splitLabel(split, bias, scale)}`;
+}
+
+export function normBindings(options: RmsNormOptions): Binding[] {
+	const { storage, gather, split, bias } = options;
+	return [
+		...inputs(writesBack(options) ? "write" : "read", split, bias),
+		...(gather ? ([["rows", "read", "array<u32>"]] as const) : []),
+		["weight", "read", "array<vec4<f32>>"],
+		["output", "write", `array<${vec4Type(storage)}>`],
+	];
+}
+
+/** `keep`: text that has the thread's i-th vec4 `y` of the output before it is rounded. */
+export function normText(
+	options: RmsNormOptions,
+	threads: number,
+	keep: (i: number) => string = () => "",
+): string {
+	const { width, eps, storage, gather, split, bias, scale } = options;
+	const fours = stride(width) / 4;
+	const back = writesBack(options)
+		? `\n    residual[token * ${fours}u + at] = x;`
+		: "";
+	return `  let token = ${gather ? "rows[group.x]" : "group.x"};
   var squares = vec4<f32>();
 ${each(Math.ceil(fours / threads), (i) => `  var x${i} = vec4<f32>();`)}
 ${eachFour(
@@ -139,11 +164,10 @@ ${eachFour(
 ${eachFour(
 	fours,
 	threads,
-	(i) =>
-		`    output[group.x * ${fours}u + at] = ${pack4OrNan(storage, `x${i} * scale * weight[at]`)};`,
-)}
-}`,
-	};
+	(i) => `    let y = x${i} * scale * weight[at];
+    output[group.x * ${fours}u + at] = ${pack4OrNan(storage, "y")};
+${keep(i)}`,
+)}`;
 }
 
 /**
