@@ -370,7 +370,8 @@ for (const format of ["f16", "f32", "q8_0", "q4_0"] as const)
 		test(`linear_vector with adapters, ${format} ${storage} ${epilogue}, ${numTokens} tokens`, async () => {
 			const options = {
 				tokens: numTokens === 1 ? 1 : 4,
-				rowsPerTeam: 2,
+				// A gated output packs pairs of rows: two words' worth, however many teams a subgroup's size leaves.
+				rowsPerTeam: epilogue === "gated" ? 4 : 2,
 				subgroupsPerTeam: 2,
 				threads: 64,
 				unroll: 1,
