@@ -17,7 +17,12 @@ import {
 import type { SequenceParams } from "./engine/sequence.ts";
 import { type ModelFacts, sequenceParams } from "./engine/sequence-params.ts";
 import { NanoVllmError } from "./errors.ts";
-import { type LoadContext, type LoadedModel, loadModel } from "./load.ts";
+import {
+	type LoadContext,
+	type LoadedModel,
+	loadModel,
+	platformFor,
+} from "./load.ts";
 import { type LoraAdapter, LoraAdapters, type LoraRequest } from "./lora.ts";
 import type { ModelConfig } from "./models/config.ts";
 import { loadPlatform } from "./platform/detect.ts";
@@ -188,11 +193,11 @@ export class LLM {
 		model: string | ModelFiles,
 		options: LoadOptions = {},
 	): Promise<LLM> {
-		const { signal, onProgress, ...engineOptions } = options ?? {};
+		const { signal, onProgress, hub, cache, ...engineOptions } = options ?? {};
 		const config = resolveEngineConfig(engineOptions);
 		signal?.throwIfAborted();
-		const platform = await loadPlatform();
-		const context = { signal, onProgress };
+		const context = { signal, onProgress, hub, cache };
+		const platform = platformFor(await loadPlatform(), context);
 		const loaded = await loadModel(model, config, platform, context);
 		return new LLM(loaded, config, platform);
 	}

@@ -1,18 +1,30 @@
 /** The platform of a browser's page or worker. The only file that names navigator. */
-import { NanoVllmError } from "../errors.ts";
+import {
+	canWriteInPlace,
+	findFolder,
+	KEPT_FOLDER,
+	openRoot,
+	opfsFiles,
+	opfsFolder,
+} from "./opfs.ts";
 import type { Platform, WorkerHandle, WorkerModule } from "./platform.ts";
 
+/** With the files of this site, where they can be written. */
+export async function openBrowser(): Promise<Platform> {
+	const root = canWriteInPlace() ? await openRoot() : null;
+	return root === null ? platform : { ...platform, files: opfsFiles(root) };
+}
+
+/** Keeps nothing. */
 export const platform: Platform = {
 	name: "browser",
 	hardwareConcurrency: globalThis.navigator?.hardwareConcurrency ?? 1,
-	async localFiles(path) {
-		throw new NanoVllmError(
-			"model_not_found",
-			`${path}: a browser has no local directories; give a URL or files.`,
-		);
+	localFiles: opfsFolder,
+	async isDirectory(path) {
+		const root = await openRoot();
+		return root !== null && (await findFolder(root, path)) !== null;
 	},
-	isDirectory: async () => false,
-	environment: {},
+	environment: { HF_HUB_CACHE: `${KEPT_FOLDER}/hub` },
 	files: null,
 	memory: () => null,
 	yieldToEventLoop,
