@@ -55,7 +55,13 @@ export function canWriteInPlace(): boolean {
 /** Asks the browser not to clear this site's files when its disk runs full; it may ask the user. Pages only. */
 export async function askToPersist(): Promise<boolean> {
 	const { storage } = globalThis.navigator ?? {};
-	return (await storage?.persist?.().catch(() => false)) ?? false;
+	try {
+		return (
+			(await storage?.persisted?.()) || (await storage?.persist?.()) || false
+		);
+	} catch {
+		return false;
+	}
 }
 
 const partsOf = (path: string): string[] => path.split("/").filter(Boolean);
