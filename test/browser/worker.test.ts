@@ -194,6 +194,51 @@ test(
 		}),
 );
 
+test(
+	"who listens hears the engine's events; it can be paused and stepped",
+	limits,
+	() =>
+		onPage(true, async ({ page, origin }) => {
+			const got = await page.evaluate(async (url) => {
+				await using llm = await nano.WorkerLLM.load(url, {
+					device: "cpu",
+					threads: 1,
+					cache: false,
+				});
+				const types: string[] = [];
+				const stop = llm.observe(({ type }) => types.push(type));
+				await llm.pause();
+				const answer = llm.generate("Once", { maxTokens: 3, ignoreEos: true });
+				await llm.step();
+				const numStepsPaused = (await llm.stats()).numSteps;
+				const typesPaused = [...types];
+				await llm.resume();
+				await answer;
+				const numSteps = (await llm.stats()).numSteps;
+				stop();
+				await llm.stats();
+				const heard = types.length;
+				await llm.generate("Once", { maxTokens: 3 });
+				return {
+					typesPaused,
+					types: types.slice(0, heard),
+					numStepsPaused,
+					numSteps,
+					numLate: types.length - heard,
+				};
+			}, `${origin}/model`);
+			const steps = (types: readonly string[]) =>
+				types.filter((type) => type === "step").length;
+			assert.equal(got.typesPaused[0], "snapshot");
+			assert.ok(got.typesPaused.includes("pause"));
+			assert.equal(got.numStepsPaused, 1);
+			assert.equal(steps(got.typesPaused), 1);
+			assert.equal(steps(got.types), got.numSteps);
+			assert.equal(got.types.at(-1), "end");
+			assert.equal(got.numLate, 0);
+		}),
+);
+
 /** Starts an endless request, has `end` take the worker away, and tells what the page heard; then loads and asks once more. */
 async function lose(
 	page: Page,
