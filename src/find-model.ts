@@ -9,7 +9,6 @@ import { parseModelId } from "./hub/model-id.ts";
 import type { Platform } from "./platform/platform.ts";
 import type { GgufModel } from "./weights/gguf.ts";
 import { findGguf, ggufParts, splitGgufPath } from "./weights/gguf-files.ts";
-import { httpFiles, httpUrl } from "./weights/http.ts";
 import type { ModelFiles } from "./weights/source.ts";
 
 export interface FoundModel {
@@ -110,6 +109,7 @@ async function httpModel(
 	platform: Platform,
 	{ signal, onDownload: onProgress }: FindContext,
 ): Promise<ModelFiles> {
+	const { httpFiles, httpUrl } = await import("./weights/http.ts");
 	const keeps = platform.name === "browser" && URL.canParse(url);
 	if (!keeps || platform.files === null) return httpFiles(url, fetch);
 	const { urlFiles } = await import("./hub/url-files.ts");
@@ -140,8 +140,10 @@ export async function findAdapter(
 	signal?: AbortSignal,
 ): Promise<ModelFiles> {
 	const options = { revision: null, loadFormat: "safetensors" } as const;
-	if (typeof path === "string" && /^https?:\/\//.test(path))
+	if (typeof path === "string" && /^https?:\/\//.test(path)) {
+		const { httpFiles } = await import("./weights/http.ts");
 		return httpFiles(path, fetch);
+	}
 	return findFiles(path, null, options, platform, {
 		signal,
 		async openId(id, where, context) {
