@@ -15,23 +15,19 @@ import type {
 	RequestOptions,
 } from "../llm.ts";
 import type { LoadProgress } from "../load.ts";
-import type { LoraAdapter, LoraRequest } from "../lora.ts";
-import { loadPlatform } from "../platform/detect.ts";
+import type { LoraAdapter } from "../lora.ts";
 import { askToPersist } from "../platform/opfs.ts";
-import type { WorkerHandle, WorkerModule } from "../platform/platform.ts";
-import { watchLife } from "../platform/worker-life.ts";
 import type { Prompt } from "../prompt.ts";
 import type { ChatMessage, RenderOptions } from "../tokenizer/chat-template.ts";
-import type { FileMap, ModelFiles } from "../weights/source.ts";
-import { type Calls, openCalls } from "./calls.ts";
+import type { ModelFiles } from "../weights/source.ts";
+import { packModel, packOptions } from "./portable.ts";
 import type {
 	ArgsOf,
 	Methods,
 	ModelFacts,
-	PortableLora,
-	PortableModel,
 	ResultOf,
 } from "./worker-methods.ts";
+import { startThread, type Thread } from "./worker-thread.ts";
 
 export interface WorkerLoadOptions extends LoadOptions {
 	/**
@@ -53,14 +49,6 @@ export interface WorkerTokenizer {
 		ids: ArrayLike<number>,
 		options?: { skipSpecialTokens?: boolean },
 	): Promise<string>;
-}
-
-/** A worker that listens. */
-interface Thread {
-	readonly calls: Calls;
-	readonly lost: Promise<NanoVllmError>;
-	/** Ends the worker, and with this every call that is under way. */
-	end(reason: NanoVllmError): Promise<void>;
 }
 
 export class WorkerLLM {
@@ -322,89 +310,4 @@ export class WorkerLLM {
 			if (!settled) left.abort();
 		}
 	}
-}
-
-/** As source, as a build, or beside a bundle. */
-function workerModule(createWorker: (() => Worker) | undefined): WorkerModule {
-	const here = import.meta.url;
-	const kind = here.endsWith(".ts") ? "ts" : "js";
-	return {
-		url: new URL(`./llm-worker.${kind}`, here),
-		create:
-			createWorker ??
-			(() =>
-				new Worker(new URL("./llm-worker.js", import.meta.url), {
-					type: "module",
-				})),
-	};
-}
-
-async function startThread(
-	createWorker: (() => Worker) | undefined,
-): Promise<Thread> {
-	const platform = await loadPlatform();
-	const lost = Promise.withResolvers<NanoVllmError>();
-	const alive = Promise.withResolvers<void>();
-	const watching = new AbortController();
-	const worker: WorkerHandle = platform.spawnWorker(
-		workerModule(createWorker),
-		null,
-	);
-	const calls = openCalls(worker, {
-		onAlive(lock) {
-			if (lock !== null)
-				watchLife(lock, watching.signal, () => fail("it ended"));
-			alive.resolve();
-		},
-		onLost: (error) => void lose(error as NanoVllmError),
-	});
-	const end = async (reason: NanoVllmError) => {
-		watching.abort();
-		calls.end(reason);
-		alive.reject(reason);
-		await worker.terminate();
-	};
-	const lose = (error: NanoVllmError) => {
-		lost.resolve(error);
-		return end(error);
-	};
-	const fail = (message: string) => {
-		const told = `the worker with the model is gone: ${message}. Requests in flight are lost; load the model again, or a smaller one where memory ran out.`;
-		void lose(new NanoVllmError("worker_lost", told));
-	};
-	worker.onError(({ message }) => fail(message));
-	await alive.promise;
-	return { calls, lost: lost.promise, end };
-}
-
-/** @throws invalid_option for files that only this thread can read */
-function packModel(model: string | ModelFiles): PortableModel {
-	if (typeof model === "string") return model;
-	const { label, contents } = model as FileMap;
-	if (contents instanceof Map) return { label, contents };
-	throw new NanoVllmError(
-		"invalid_option",
-		`${label ?? "the model"}: these files can be read in this thread alone. Give a URL, an id of the hub, or files from fileMap or droppedFiles.`,
-	);
-}
-
-function packLora(request: LoraRequest | null): PortableLora | null {
-	if (request?.path === undefined) return request as PortableLora | null;
-	return { ...request, path: packModel(request.path) };
-}
-
-/** What of the options can be sent. */
-function packOptions<Options extends GenerateOptions | RequestOptions>(
-	options: Options,
-) {
-	const { signal, loraRequest, ...rest } = options;
-	const progress = "progress" in options && options.progress !== undefined;
-	const isMany = Array.isArray(loraRequest);
-	return {
-		...rest,
-		progress,
-		loraRequest: isMany
-			? (loraRequest as (LoraRequest | null)[]).map(packLora)
-			: packLora((loraRequest as LoraRequest | null | undefined) ?? null),
-	};
 }

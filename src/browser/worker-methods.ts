@@ -11,7 +11,13 @@ import {
 import type { LoraRequest } from "../lora.ts";
 import type { Prompt } from "../prompt.ts";
 import type { ChatMessage, RenderOptions } from "../tokenizer/chat-template.ts";
-import { type FileMap, fileMap } from "../weights/source.ts";
+import {
+	type PortableLora,
+	type PortableModel,
+	type PortableOptions,
+	unpackLora,
+	unpackModel,
+} from "./portable.ts";
 
 /** The worker's one model. */
 export interface Host {
@@ -24,24 +30,7 @@ export interface CallContext {
 	readonly tell: (value: unknown) => void;
 }
 
-/** A model as it crosses threads: a name, or a FileMap's contents. */
-export type PortableModel = string | Pick<FileMap, "label" | "contents">;
-
 export type PortableLoadOptions = Omit<LoadOptions, "signal" | "onProgress">;
-
-export interface PortableLora {
-	readonly name: string;
-	readonly path?: PortableModel;
-}
-
-/** `progress`: whether the page wants to hear of it. */
-type Portable<Options extends RequestOptions | GenerateOptions> = Omit<
-	Options,
-	"signal" | "progress" | "loraRequest"
-> & {
-	readonly progress?: boolean;
-	readonly loraRequest?: OneOrMany<PortableLora | null>;
-};
 
 type OneOrMany<T> = T | readonly T[];
 
@@ -76,7 +65,7 @@ export const METHODS = {
 		context: CallContext,
 		prompts: OneOrMany<Prompt>,
 		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
-		options: Portable<GenerateOptions>,
+		options: PortableOptions<GenerateOptions>,
 	) =>
 		modelOf(host).generate(
 			prompts,
@@ -88,7 +77,7 @@ export const METHODS = {
 		context: CallContext,
 		messages: readonly ChatMessage[] | readonly (readonly ChatMessage[])[],
 		samplingParams: OneOrMany<SamplingParamsInput> | undefined,
-		options: Portable<ChatOptions>,
+		options: PortableOptions<ChatOptions>,
 	) =>
 		modelOf(host).chat(messages, samplingParams, withContext(options, context)),
 	stream: (
@@ -96,7 +85,7 @@ export const METHODS = {
 		context: CallContext,
 		prompt: Prompt,
 		samplingParams: SamplingParamsInput | undefined,
-		options: Portable<RequestOptions>,
+		options: PortableOptions<RequestOptions>,
 	) =>
 		tellAll(
 			modelOf(host).stream(prompt, samplingParams, forOne(options, context)),
@@ -107,7 +96,7 @@ export const METHODS = {
 		context: CallContext,
 		messages: readonly ChatMessage[],
 		samplingParams: SamplingParamsInput | undefined,
-		options: Portable<RequestOptions & Pick<ChatOptions, "template">>,
+		options: PortableOptions<RequestOptions & Pick<ChatOptions, "template">>,
 	) =>
 		tellAll(
 			modelOf(host).streamChat(
@@ -197,15 +186,7 @@ function factsOf(llm: LLM): ModelFacts {
 	};
 }
 
-const unpackModel = (model: PortableModel): string | FileMap =>
-	typeof model === "string" ? model : fileMap(model.label, model.contents);
-
-function unpackLora(request: PortableLora | null): LoraRequest | null {
-	if (request?.path === undefined) return request as LoraRequest | null;
-	return { ...request, path: unpackModel(request.path) };
-}
-
-function withContext<Options extends Portable<GenerateOptions>>(
+function withContext<Options extends PortableOptions<GenerateOptions>>(
 	{ progress, loraRequest, ...options }: Options,
 	{ signal, tell }: CallContext,
 ) {
@@ -220,7 +201,7 @@ function withContext<Options extends Portable<GenerateOptions>>(
 	};
 }
 
-function forOne<Options extends Portable<RequestOptions>>(
+function forOne<Options extends PortableOptions<RequestOptions>>(
 	options: Options,
 	context: CallContext,
 ) {

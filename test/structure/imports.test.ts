@@ -119,7 +119,6 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"platform",
 		"find-model",
 		"choose-device",
-		"load",
 		"backends",
 		"batch",
 		"hub",
