@@ -88,6 +88,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"config",
 		"backends",
 		"engine",
+		"inspector",
 		"llm",
 		"load",
 		"lora",
@@ -208,6 +209,15 @@ test("concrete backends are imported dynamically, by choose-device.ts and load.t
 			["choose-device.ts", "load.ts"].includes(file) && dynamic,
 			`${file} imports ${specifier}`,
 		);
+});
+
+test("the inspector knows the engine by its events alone", () => {
+	const others = imports.filter(({ file, specifier }) => {
+		if (roomOf(file) !== "inspector") return false;
+		const to = normalize(join(dirname(file), specifier));
+		return roomOf(to) !== "inspector" && to !== "engine/events.ts";
+	});
+	assert.deepEqual(others, []);
 });
 
 test("relative imports name files, and nothing but the package's entries re-exports", () => {
