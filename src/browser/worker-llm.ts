@@ -3,8 +3,8 @@
  * one batch. What LLM gives at once, this gives as a promise.
  */
 import type { SamplingParamsInput } from "../config.ts";
+import type { EngineStats } from "../engine/engine-stats.ts";
 import type { EngineEvent } from "../engine/events.ts";
-import type { EngineStats } from "../engine/llm-engine.ts";
 import type { CompletionDelta, RequestOutput } from "../engine/output.ts";
 import { NanoVllmError } from "../errors.ts";
 import type {
