@@ -100,33 +100,41 @@ async function openWllama(options: OpenOptions): Promise<PageEngine> {
 	});
 	if (wllama.getNumThreads() !== threads)
 		throw new Error(`wllama took ${wllama.getNumThreads()} threads`);
+	// On one thread requests that come at once break its memory: they wait for one another.
+	let turn: Promise<unknown> = Promise.resolve();
+	const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+		const mine = threads === 1 ? turn.then(work) : work();
+		turn = mine.catch(() => {});
+		return mine;
+	};
 	return {
 		about: `wllama, llama.cpp ${Wllama.getLibllamaVersion()}, ${threads} threads`,
-		async answer(prompt, max_tokens, onFirst) {
-			const asked = {
-				prompt,
-				max_tokens,
-				temperature: 0,
-				// What llama.cpp's server knows and wllama's types do not.
-				ignore_eos: true,
-				cache_prompt: false,
-				stream_options: { include_usage: true },
-				stream: true,
-			};
-			let isFirst = true;
-			let inputLen = 0;
-			let outputLen = 0;
-			for await (const { usage, timings } of await wllama.createCompletion(
-				asked,
-			)) {
-				if (isFirst) onFirst();
-				isFirst = false;
-				inputLen = usage?.prompt_tokens ?? timings?.prompt_n ?? inputLen;
-				outputLen =
-					usage?.completion_tokens ?? timings?.predicted_n ?? outputLen;
-			}
-			return { inputLen, outputLen };
-		},
+		answer: (prompt, max_tokens, onFirst) =>
+			inTurn(async () => {
+				const asked = {
+					prompt,
+					max_tokens,
+					temperature: 0,
+					// What llama.cpp's server knows and wllama's types do not.
+					ignore_eos: true,
+					cache_prompt: false,
+					stream_options: { include_usage: true },
+					stream: true,
+				};
+				let isFirst = true;
+				let inputLen = 0;
+				let outputLen = 0;
+				for await (const { usage, timings } of await wllama.createCompletion(
+					asked,
+				)) {
+					if (isFirst) onFirst();
+					isFirst = false;
+					inputLen = usage?.prompt_tokens ?? timings?.prompt_n ?? inputLen;
+					outputLen =
+						usage?.completion_tokens ?? timings?.predicted_n ?? outputLen;
+				}
+				return { inputLen, outputLen };
+			}),
 	};
 }
 

@@ -104,7 +104,7 @@ export async function serveModel(folder = DEMO_MODEL): Promise<ModelServer> {
 
 /** Files in a folder of their own, for the time of `use`. */
 export async function inFolder<T>(
-	files: ReadonlyMap<string, Uint8Array>,
+	files: ReadonlyMap<string, Uint8Array | string>,
 	use: (folder: string) => Promise<T>,
 ): Promise<T> {
 	const folder = mkdtempSync(join(tmpdir(), "nano-vllm-page-"));
