@@ -136,9 +136,19 @@ test("a download that a reload cut goes on where it was", limits, () =>
 				((globalThis as { loadedBytes?: number }).loadedBytes ?? 0) >= cut,
 			cut,
 		);
+		const busy = await page.evaluate(async () => {
+			const [{ model, isComplete }] = await nano.listCachedModels();
+			const code = await nano.deleteCachedModel(model).then(
+				() => "deleted",
+				(error) => error.code,
+			);
+			return { isComplete, code };
+		});
+		assert.deepEqual(busy, { isComplete: false, code: "output_failed" });
 		await page.reload();
 		const [partial] = await listed(page);
 		assert.equal(partial.isComplete, false);
+		assert.equal(partial.model, url);
 		models.standAfter.clear();
 		models.asked.length = 0;
 		const { code, tokenIds } = await ask(page, url);
