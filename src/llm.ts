@@ -10,8 +10,13 @@ import { LlmEngine } from "./engine/llm-engine.ts";
 import type { CompletionDelta, RequestOutput } from "./engine/output.ts";
 import type { ModelFacts } from "./engine/sequence-params.ts";
 import { NanoVllmError } from "./errors.ts";
-import { type LoadContext, type LoadedModel, loadModel } from "./load.ts";
-import { type LoraAdapter, LoraAdapters } from "./lora.ts";
+import {
+	type LoadContext,
+	type LoadedModel,
+	loadModel,
+	platformFor,
+} from "./load.ts";
+import type { LoraAdapter, LoraAdapters } from "./lora.ts";
 import type { ModelConfig } from "./models/config.ts";
 import { loadPlatform } from "./platform/detect.ts";
 import type { Platform } from "./platform/platform.ts";
@@ -24,8 +29,7 @@ import {
 	type RequestOptions,
 } from "./requests/options.ts";
 import { RequestRunner } from "./requests/runner.ts";
-import { createGrammars, type Grammars } from "./structured/grammars.ts";
-import { vocabularyOf } from "./structured/spec.ts";
+import type { Structured } from "./structured/structured.ts";
 import type { ChatMessage, RenderOptions } from "./tokenizer/chat-template.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 import type { ModelFiles } from "./weights/source.ts";
@@ -35,6 +39,8 @@ export type LoadOptions = Partial<EngineConfig> & LoadContext;
 export class LLM {
 	/** The device the model runs on. */
 	readonly device: LoadedModel["device"];
+	/** Why that device, for people. */
+	readonly deviceReason: string;
 	readonly modelName: string;
 	readonly modelConfig: ModelConfig;
 	readonly numParameters: number;
@@ -46,7 +52,9 @@ export class LLM {
 	readonly #model: LoadedModel;
 	readonly #engine: LlmEngine;
 	readonly #facts: ModelFacts;
-	readonly #grammars: Grammars;
+	readonly #platform: Platform;
+	/** null until a request asks for a form. */
+	#structured: Promise<Structured> | null = null;
 	/** null without enableLora. */
 	readonly #adapters: LoraAdapters | null;
 	readonly #runner: RequestRunner;
@@ -55,9 +63,12 @@ export class LLM {
 		model: LoadedModel,
 		config: EngineConfig,
 		platform: Platform,
+		Adapters: typeof LoraAdapters | null,
 	) {
 		this.#model = model;
+		this.#platform = platform;
 		this.device = model.device;
+		this.deviceReason = model.deviceReason;
 		this.modelName = model.name;
 		this.modelConfig = model.modelConfig;
 		this.numParameters = model.numParameters;
@@ -80,11 +91,6 @@ export class LLM {
 				tokenizer &&
 				((text) => tokenizer.encode(text, { addSpecialTokens: false })),
 		};
-		this.#grammars = createGrammars({
-			platform,
-			vocabulary: () =>
-				vocabularyOf(this.tokenizer, vocabSize, this.#facts.eosTokenIds),
-		});
 		this.#engine = new LlmEngine(model.executable, {
 			...config,
 			maxNumBatchedTokens: model.maxNumBatchedTokens,
@@ -93,8 +99,8 @@ export class LLM {
 			now: platform.now,
 			yieldToEventLoop: platform.yieldToEventLoop,
 		});
-		this.#adapters = config.enableLora
-			? new LoraAdapters({
+		this.#adapters = Adapters
+			? new Adapters({
 					room: { targets: model.adapterTargets, maxRank: config.maxLoraRank },
 					maxHeld: config.maxCpuLoras ?? config.maxLoras,
 					platform,
@@ -109,7 +115,10 @@ export class LLM {
 				hasTokenizer: tokenizer !== null,
 				defaultSamplingParams: this.defaultSamplingParams,
 			},
-			grammars: this.#grammars,
+			structured: () => {
+				this.#structured ??= this.#openStructured();
+				return this.#structured;
+			},
 			adapters: () => this.#lora(),
 			tokenizer,
 			now: platform.now,
@@ -125,13 +134,16 @@ export class LLM {
 		model: string | ModelFiles,
 		options: LoadOptions = {},
 	): Promise<LLM> {
-		const { signal, onProgress, ...engineOptions } = options ?? {};
+		const { signal, onProgress, hub, cache, ...engineOptions } = options ?? {};
 		const config = resolveEngineConfig(engineOptions);
 		signal?.throwIfAborted();
-		const platform = await loadPlatform();
-		const context = { signal, onProgress };
+		const context = { signal, onProgress, hub, cache };
+		const platform = platformFor(await loadPlatform(), context);
 		const loaded = await loadModel(model, config, platform, context);
-		return new LLM(loaded, config, platform);
+		const Adapters = config.enableLora
+			? (await import("./lora.ts")).LoraAdapters
+			: null;
+		return new LLM(loaded, config, platform, Adapters);
 	}
 
 	/** @throws invalid_tokenizer when loaded with skipTokenizerInit */
@@ -214,6 +226,16 @@ export class LLM {
 		return this.#engine.failure;
 	}
 
+	/** Resolves when the device is lost, even while nothing runs on it; never rejects. */
+	get lost(): Promise<NanoVllmError> {
+		return this.#model.executable.lost ?? new Promise(() => {});
+	}
+
+	/** Whether `chat` can be used. */
+	get hasChatTemplate(): boolean {
+		return this.#model.text?.chatTemplate != null;
+	}
+
 	/**
 	 * Reads a LoRA adapter, so that requests may name it. Others generate meanwhile.
 	 * @param path a PEFT folder, a URL of one, an id of the hub, or files in memory
@@ -274,11 +296,22 @@ export class LLM {
 
 	/** Fails what still runs (engine_closed) and frees weights and cache. */
 	async close(): Promise<void> {
-		await Promise.all([this.#engine.close(), this.#grammars.close()]);
+		const closing = this.#engine.close();
+		await (await this.#structured?.catch(() => null))?.close();
+		await closing;
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
 		await this.close();
+	}
+
+	async #openStructured(): Promise<Structured> {
+		const { vocabSize, eosTokenIds } = this.#facts;
+		const { tokenizer } = this;
+		const platform = this.#platform;
+		const { openStructured } = await import("./structured/structured.ts");
+		if (this.failure !== null) throw this.failure;
+		return openStructured({ platform, tokenizer, vocabSize, eosTokenIds });
 	}
 
 	#lora(): LoraAdapters {

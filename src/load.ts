@@ -1,11 +1,10 @@
-/** Finds a model's files, reads what they say, and puts it on a device. The only file that knows every backend and weight format. */
+/** Finds a model's files, reads what they say, and puts it on a device. The only file that knows every weight format. */
 import type {
 	Backend,
 	Executable,
 	MemoryNeed,
 	WeightSource,
 } from "./backends/backend.ts";
-import type { KernelBench } from "./backends/kernel-bench.ts";
 import {
 	type AdapterTarget,
 	adapterTargets,
@@ -14,6 +13,12 @@ import {
 	weightsOf,
 } from "./backends/program.ts";
 import { checkWeights } from "./backends/read-weight.ts";
+import {
+	type ChosenDevice,
+	chooseDevice,
+	isRefusal,
+	openCpu,
+} from "./choose-device.ts";
 import { type EngineConfig, resolveEngineConfig } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
 import { findModel, readJson } from "./find-model.ts";
@@ -25,18 +30,10 @@ import {
 	parseGenerationConfig,
 } from "./models/generation-config.ts";
 import type { Platform } from "./platform/platform.ts";
-import {
-	type ChatTemplate,
-	createChatTemplate,
-	findChatTemplate,
-	specialTokensOf,
-} from "./tokenizer/chat-template.ts";
+import type { ChatTemplate } from "./tokenizer/chat-template.ts";
 import { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
-import { dummyWeights } from "./weights/dummy.ts";
 import type { GgufModel } from "./weights/gguf.ts";
-import { ggufProgram } from "./weights/gguf-program.ts";
-import { prequantizedWeights } from "./weights/prequantized.ts";
-import { findQuantizationConfig } from "./weights/quantization-config.ts";
+import { quantizationEntry } from "./weights/quantization-entry.ts";
 import { openSafetensors } from "./weights/safetensors.ts";
 import type { ModelFiles } from "./weights/source.ts";
 
@@ -50,6 +47,22 @@ export interface LoadProgress {
 export interface LoadContext {
 	readonly signal?: AbortSignal;
 	readonly onProgress?: (progress: LoadProgress) => void;
+	/** The Hugging Face hub's address and a token for it, where HF_ENDPOINT and HF_TOKEN cannot be set. */
+	readonly hub?: { readonly endpoint?: string; readonly token?: string };
+	/** false: downloads nothing; what is not here is read in place, by ranges. */
+	readonly cache?: boolean;
+}
+
+/** The platform as a load's context would have it. */
+export function platformFor(
+	platform: Platform,
+	{ hub = {}, cache = true }: LoadContext,
+): Platform {
+	const said = { HF_ENDPOINT: hub.endpoint, HF_TOKEN: hub.token };
+	const environment = { ...platform.environment };
+	for (const [name, value] of Object.entries(said))
+		if (value !== undefined) environment[name] = value;
+	return { ...platform, environment, files: cache ? platform.files : null };
 }
 
 export interface TextTools {
@@ -61,6 +74,8 @@ export interface TextTools {
 export interface LoadedModel {
 	readonly name: string;
 	readonly device: Backend["name"];
+	/** Why this device, for people. */
+	readonly deviceReason: string;
 	readonly modelConfig: ModelConfig;
 	readonly generation: GenerationConfig;
 	readonly text: TextTools | null;
@@ -113,31 +128,46 @@ async function loadFrom(
 		modelConfig,
 		config.maxModelLen ?? modelConfig.maxPositionEmbeddings,
 	);
-	const plain = gguf ? ggufProgram(asCheckpoint) : asCheckpoint;
+	const plain = gguf
+		? (await import("./weights/gguf-program.ts")).ggufProgram(asCheckpoint)
+		: asCheckpoint;
 	const { enableLora, maxLoras: numSlots, maxLoraRank: maxRank } = config;
 	const program = enableLora ? adaptable(plain, { numSlots, maxRank }) : plain;
 	const text = config.skipTokenizerInit ? null : await loadText(files, gguf);
-	const backend = await openBackend(config, platform);
-	const wanted = limitsOf(config, modelConfig, backend.name);
-	const weights = await openWeights(files, gguf, json, program, config);
-	let executable: Executable;
-	try {
-		await checkWeights(weights, weightsOf(program));
-		executable = await backend.compile(program, weights, {
-			limits: wanted,
+	const compile = async (chosen: ChosenDevice, weights: WeightSource) => {
+		const { backend, reason } = chosen;
+		const limits = limitsOf(config, modelConfig, backend.name);
+		const executable = await backend.compile(program, weights, {
+			limits,
 			kvCacheDtype: config.kvCacheDtype,
 			signal: context.signal,
 			onProgress: (loadedBytes, totalBytes) =>
 				context.onProgress?.({ stage: "load", loadedBytes, totalBytes }),
 		});
+		return { executable, device: backend.name, reason, wanted: limits };
+	};
+	const chosen = await chooseDevice(config, platform);
+	// Wrong options are told before anything is read.
+	limitsOf(config, modelConfig, chosen.backend.name);
+	const weights = await openWeights(files, gguf, json, program, config);
+	let compiled: Awaited<ReturnType<typeof compile>>;
+	try {
+		await checkWeights(weights, weightsOf(program));
+		compiled = await compile(chosen, weights).catch(async (error) => {
+			if (!isRefusal(error, config, chosen)) throw error;
+			const { message } = error;
+			return compile(await openCpu(config, platform, message), weights);
+		});
 	} finally {
 		await weights.close();
 	}
+	const { executable, device, reason, wanted } = compiled;
 	try {
 		const maxModelLen = fitModelLen(config, wanted.maxModelLen, executable);
 		return {
 			name: gguf ? `${files.label}/${gguf.name}` : files.label,
-			device: backend.name,
+			device,
+			deviceReason: reason,
 			modelConfig,
 			generation,
 			text,
@@ -174,106 +204,18 @@ async function loadText(
 	return textTools(json, config, jinja);
 }
 
-function textTools(
+async function textTools(
 	json: unknown,
 	config: unknown,
 	jinja: string | null,
-): TextTools {
+): Promise<TextTools> {
 	const tokenizer = createTokenizer(json, config ?? undefined);
-	const source = findChatTemplate(config, jinja);
-	const chatTemplate =
-		source === undefined
-			? null
-			: createChatTemplate(source, specialTokensOf(config));
+	const templates = await import("./tokenizer/chat-template.ts");
+	const source = templates.findChatTemplate(config, jinja);
+	if (source === undefined) return { tokenizer, chatTemplate: null };
+	const specialTokens = templates.specialTokensOf(config);
+	const chatTemplate = templates.createChatTemplate(source, specialTokens);
 	return { tokenizer, chatTemplate };
-}
-
-async function openBackend(
-	config: EngineConfig,
-	platform: Platform,
-): Promise<Backend> {
-	switch (config.device) {
-		case "auto":
-			return (
-				(await openGpuBackend(config, platform)) ??
-				openBackend({ ...config, device: "cpu" }, platform)
-			);
-		case "cpu": {
-			const module = await import("./backends/cpu/backend.ts");
-			const { threads, quantization, dtype } = config;
-			const revectorize = config.wasmRevectorize;
-			return module.createCpuBackend({
-				platform,
-				threads,
-				quantization,
-				dtype,
-				revectorize,
-			});
-		}
-		case "reference": {
-			checkReferenceOptions(config);
-			const module = await import("./backends/reference/backend.ts");
-			return module.referenceBackend;
-		}
-		case "webgpu": {
-			const module = await import("./backends/webgpu/backend.ts");
-			const gpu = await requireGpu(platform);
-			const { quantization, dtype } = config;
-			const polls = platform.name === "node";
-			const yieldToEventLoop = polls ? platform.yieldToEventLoop : null;
-			return module.createWebgpuBackend({
-				gpu,
-				quantization,
-				dtype,
-				yieldToEventLoop,
-			});
-		}
-		default:
-			return config.device satisfies never;
-	}
-}
-
-/** The GPU where there is one that can do what the options ask for; a software adapter is slower than the cpu device. */
-async function openGpuBackend(
-	config: EngineConfig,
-	platform: Platform,
-): Promise<Backend | null> {
-	if (config.kvCacheDtype === "f32" || config.kvCacheDtype === "bf16")
-		return null;
-	const adapter = await (await platform.gpu())?.requestAdapter();
-	if (!adapter || adapter.info.isFallbackAdapter) return null;
-	return openBackend({ ...config, device: "webgpu" }, platform);
-}
-
-/** @throws device_unavailable */
-async function requireGpu(platform: Platform): Promise<GPU> {
-	const gpu = await platform.gpu();
-	if (gpu !== null) return gpu;
-	throw new NanoVllmError(
-		"device_unavailable",
-		platform.name === "node"
-			? 'device "webgpu" needs the npm package webgpu and, on Linux, the Vulkan loader libvulkan.so.1; one of them is missing here. Install it, or use device "cpu".'
-			: 'this browser has no WebGPU. Use a newer one, or device "cpu".',
-	);
-}
-
-/** What times a device's kernels one by one; no model is loaded. @throws device_unavailable */
-export async function openKernelBench(
-	device: "cpu" | "webgpu",
-	platform: Platform,
-): Promise<KernelBench> {
-	switch (device) {
-		case "cpu": {
-			const module = await import("./backends/cpu/bench/bench.ts");
-			return module.createCpuKernelBench(platform);
-		}
-		case "webgpu": {
-			const module = await import("./backends/webgpu/bench/bench.ts");
-			return module.createWebgpuKernelBench(await requireGpu(platform));
-		}
-		default:
-			return device satisfies never;
-	}
 }
 
 /** What the cpu device would take for a model, all other options left as they are. Reads and loads nothing. */
@@ -286,18 +228,6 @@ export async function measureOnCpu(
 	const { measureCpu } = await import("./backends/cpu/fit.ts");
 	const limits = limitsOf(resolveEngineConfig({}), model, "cpu");
 	return measureCpu(program, limits, platform.hardwareConcurrency, options);
-}
-
-/** The reference backend computes in f32 and nothing else; asking it for more is a mistake worth naming. */
-function checkReferenceOptions(config: EngineConfig): void {
-	const { quantization, dtype, kvCacheDtype } = config;
-	const asked = { quantization, dtype, kvCacheDtype };
-	for (const [name, value] of Object.entries(asked))
-		if (value !== null && value !== "auto" && value !== "f32")
-			throw new NanoVllmError(
-				"invalid_option",
-				`${name} is ${value}: the reference backend computes and stores in f32. Leave the option out.`,
-			);
 }
 
 function limitsOf(
@@ -359,11 +289,13 @@ async function openWeights(
 	config: EngineConfig,
 ): Promise<WeightSource> {
 	switch (config.loadFormat) {
-		case "dummy":
+		case "dummy": {
+			const { dummyWeights } = await import("./weights/dummy.ts");
 			return dummyWeights(checkpointTensors(program), {
 				seed: config.seed,
 				dtype: config.dtype === "auto" ? "bf16" : config.dtype,
 			});
+		}
 		case "auto":
 		case "gguf":
 		case "safetensors":
@@ -378,9 +310,15 @@ async function openCheckpoint(
 	files: ModelFiles,
 	json: unknown,
 ): Promise<WeightSource> {
-	const quantization = findQuantizationConfig(json);
-	const source = await openSafetensors(files);
-	return quantization ? prequantizedWeights(source, quantization) : source;
+	const entry = quantizationEntry(json);
+	if (entry === null) return openSafetensors(files);
+	const [{ parseQuantizationConfig }, { prequantizedWeights }] =
+		await Promise.all([
+			import("./weights/quantization-config.ts"),
+			import("./weights/prequantized.ts"),
+		]);
+	const quantization = parseQuantizationConfig(entry);
+	return prequantizedWeights(await openSafetensors(files), quantization);
 }
 
 function countParameters(program: Program): number {

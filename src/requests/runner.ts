@@ -12,7 +12,8 @@ import {
 } from "../engine/output.ts";
 import type { LoraAdapters } from "../lora.ts";
 import type { TokenizedPrompt } from "../prompt.ts";
-import type { Grammar, Grammars } from "../structured/grammars.ts";
+import type { Grammar } from "../structured/grammars.ts";
+import type { Structured } from "../structured/structured.ts";
 import { afterThought } from "../structured/thought.ts";
 import { createDetokenizer } from "../tokenizer/detokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -40,7 +41,8 @@ const PROGRESS_INTERVAL_MS = 100;
 export interface RunnerParts {
 	readonly engine: LlmEngine;
 	readonly rules: SubmissionRules;
-	readonly grammars: Grammars;
+	/** Opened by the first request that asks for a form. */
+	readonly structured: () => Promise<Structured>;
 	/** @throws invalid_option without room for adapters */
 	readonly adapters: () => LoraAdapters;
 	/** null where none is loaded. */
@@ -62,8 +64,9 @@ export class RequestRunner {
 		submissions: readonly Submission[],
 		signal: AbortSignal | undefined,
 	): Promise<(Grammar | null)[]> {
+		const structured = await this.#parts.structured();
 		const compiling = Promise.allSettled(
-			submissions.map(({ spec }) => spec && this.#parts.grammars.compile(spec)),
+			submissions.map(({ form }) => form && structured.compile(form)),
 		);
 		try {
 			const results = await unlessAborted(compiling, signal);
@@ -88,7 +91,7 @@ export class RequestRunner {
 		{ signal, loraRequest }: GenerateOptions,
 		onDelta?: (delta: CompletionDelta) => void,
 	): Promise<Started[]> {
-		const plain = submissions.every(({ spec }) => spec === null);
+		const plain = submissions.every(({ form }) => form === null);
 		const grammars = plain ? [] : await this.#compile(submissions, signal);
 		try {
 			const adapters = loraRequest

@@ -10,10 +10,8 @@ import type { SequenceParams } from "../engine/sequence.ts";
 import { type ModelFacts, sequenceParams } from "../engine/sequence-params.ts";
 import { NanoVllmError } from "../errors.ts";
 import type { TokenizedPrompt } from "../prompt.ts";
-import type { GrammarSpec } from "../structured/messages.ts";
-import { grammarSpec } from "../structured/spec.ts";
 import { checkThought } from "../structured/thought.ts";
-import type { Thought } from "../structured-outputs.ts";
+import type { StructuredOutputs, Thought } from "../structured-outputs.ts";
 import { type GenerateOptions, isList, type OneOrMany } from "./options.ts";
 
 /** What the options say of every request of a call. */
@@ -27,8 +25,8 @@ export interface Submission {
 	readonly prompt: TokenizedPrompt;
 	readonly params: SequenceParams;
 	readonly manner: Manner;
-	/** What structuredOutputs ask for; null: nothing. */
-	readonly spec: GrammarSpec | null;
+	/** null: the answer may have any form. */
+	readonly form: StructuredOutputs | null;
 }
 
 /** What the model and the engine allow. */
@@ -70,7 +68,7 @@ export function createSubmissions<P>(
 				prompt,
 				params: sequenceParams(params, length, rules.facts),
 				manner,
-				spec: specOf(params, rules),
+				form: formOf(params, rules),
 			};
 		}),
 	);
@@ -99,10 +97,10 @@ function mannerOf(
 	return { priority, cacheSalt, thought };
 }
 
-function specOf(
+function formOf(
 	{ structuredOutputs }: SamplingParams,
 	{ hasTokenizer, facts }: SubmissionRules,
-): GrammarSpec | null {
+): StructuredOutputs | null {
 	if (structuredOutputs === null) return null;
 	if (!hasTokenizer)
 		throw new NanoVllmError(
@@ -114,7 +112,7 @@ function specOf(
 			"invalid_sampling_params",
 			"structuredOutputs end with an end-of-sequence token, and neither the model nor its tokenizer names one. Add eos_token_id to its config.json.",
 		);
-	return grammarSpec(structuredOutputs);
+	return structuredOutputs;
 }
 
 /** The same error, saying which of many inputs it is about. */
