@@ -12,19 +12,18 @@ export class Broker {
 	readonly #numWanted: number[];
 	readonly #isListed: boolean[];
 
-	constructor(requests: Iterable<JobRequest>, numWorkers: number) {
-		for (const request of requests) this.#fresh.add(request);
+	constructor(numWorkers: number) {
 		this.#numWanted = new Array(numWorkers).fill(0);
 		this.#isListed = new Array(numWorkers).fill(false);
 	}
 
-	/** No request is left that never was handed out. */
+	/** Nothing is left that could be handed out. */
 	get isDry(): boolean {
-		return this.#fresh.length === 0;
+		return this.#fresh.length === 0 && this.#again.length === 0;
 	}
 
-	numWanted(worker: number): number {
-		return this.#numWanted[worker];
+	add(request: JobRequest): void {
+		this.#fresh.add(request);
 	}
 
 	ask(worker: number, count: number): void {

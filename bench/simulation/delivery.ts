@@ -9,7 +9,8 @@ export interface JobRequest {
 	numLive: number;
 	isAnswered: boolean;
 	isHedged: boolean;
-	deliveredAt: number;
+	/** When the collector let it out. */
+	publishedAt: number;
 	/** Who got it last. */
 	holder: number | null;
 }

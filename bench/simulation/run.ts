@@ -2,7 +2,7 @@
  * A batch job over any number of workers, simulated: how long, how full, what is computed twice, what it costs.
  *   node bench/simulation/run.ts [--workers 1,10,100,1000] [--requests 100000] [--profile h100|cpu|FILE.json] [--price 2] [--json FILE]
  *     [--mtbf-hours H] [--slow-share 0.1] [--slow-factor 4] [--no-hedge] [--dispatch-ms 0.3] [--latency-ms 0.5] [--credit 1.25]
- *     [--ack-wait 30] [--heartbeat 10] [--restart 20] [--load SECONDS] [--start-spread 0] [--seed 0]
+ *     [--ack-wait 30] [--heartbeat SECONDS|none] [--restart 20] [--load SECONDS] [--start-spread 0] [--seed 0]
  * Service times are measured ones (profiles.ts); FILE.json holds another engine's (EngineProfile). See docs/scale.md.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -29,7 +29,7 @@ const { values } = parseArgs({
 		"latency-ms": number(1000 * DEFAULTS.latencySeconds),
 		credit: number(DEFAULTS.credit),
 		"ack-wait": number(DEFAULTS.ackWaitSeconds),
-		heartbeat: { type: "string", default: `${DEFAULTS.heartbeatSeconds}` },
+		heartbeat: { type: "string" },
 		restart: number(DEFAULTS.restartSeconds),
 		load: { type: "string" },
 		"start-spread": number(DEFAULTS.startSpreadSeconds),
@@ -44,6 +44,12 @@ function profileOf(name: string): EngineProfile {
 	return loadSeconds === null ? found : { ...found, loadSeconds };
 }
 
+/** A third of the ack wait, unless told otherwise. */
+function heartbeatOf(given: string | undefined): number | null {
+	if (given === "none") return null;
+	return given === undefined ? Number(values["ack-wait"]) / 3 : Number(given);
+}
+
 const profile = profileOf(values.profile);
 const seed = Number(values.seed);
 const requests = drawLengths(Number(values.requests), seed);
@@ -55,8 +61,7 @@ const scenario: Omit<Scenario, "numWorkers"> = {
 	dispatchSeconds: Number(values["dispatch-ms"]) / 1000,
 	latencySeconds: Number(values["latency-ms"]) / 1000,
 	ackWaitSeconds: Number(values["ack-wait"]),
-	heartbeatSeconds:
-		values.heartbeat === "none" ? null : Number(values.heartbeat),
+	heartbeatSeconds: heartbeatOf(values.heartbeat),
 	mtbfSeconds: 3600 * Number(values["mtbf-hours"]),
 	restartSeconds: Number(values.restart),
 	startSpreadSeconds: Number(values["start-spread"]),

@@ -31,7 +31,7 @@ export interface Scenario {
 	readonly slowShare: number;
 	readonly slowFactor: number;
 	/**
-	 * Once the queue is empty, a request that took this many times the mean time of those answered goes to a second worker, once;
+	 * Nothing left to hand out: what is out for longer than this many times the median of the last answers goes to a second worker, once;
 	 * null: never.
 	 */
 	readonly hedgeFactor: number | null;
@@ -50,6 +50,6 @@ export const DEFAULTS: Omit<Scenario, "requests" | "numWorkers" | "profile"> = {
 	startSpreadSeconds: 0,
 	slowShare: 0,
 	slowFactor: 4,
-	hedgeFactor: 1.5,
+	hedgeFactor: 2,
 	pricePerWorkerHour: 2,
 };

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { Broker } from "./broker.ts";
 import type { Delivery, JobRequest } from "./delivery.ts";
+import { Durations } from "./durations.ts";
 import type { Event } from "./event.ts";
 import { EventQueue } from "./event-queue.ts";
 import { createRandom, type Random } from "./random.ts";
@@ -14,8 +15,10 @@ import { stepSeconds } from "./step-time.ts";
 import { checkTally, createTally } from "./tally.ts";
 import { Worker } from "./worker.ts";
 
-/** Between two looks for requests to hedge. */
+/** The collector: between two looks for requests to hedge, the age below which none is late, and what it has out at least. */
 const TAIL_LOOK_SECONDS = 0.5;
+const MIN_LATE_SECONDS = 1;
+const MIN_WINDOW = 1024;
 
 interface Seat {
 	worker: Worker;
@@ -35,10 +38,13 @@ export class Simulation {
 	readonly #events = new EventQueue<Event>();
 	readonly #random: Random;
 	readonly #credit: number;
+	/** Requests that are out at once. */
+	readonly #window: number;
+	readonly #durations = new Durations();
 	readonly #copies = new Map<JobRequest, Delivery[]>();
 	#now = 0;
 	#dispatching = false;
-	#latencySum = 0;
+	#numPublished = 0;
 	/** Requests before this one are answered. */
 	#firstOpen = 0;
 	readonly tally = createTally();
@@ -54,10 +60,11 @@ export class Simulation {
 			numLive: 0,
 			isAnswered: false,
 			isHedged: false,
-			deliveredAt: 0,
+			publishedAt: 0,
 			holder: null,
 		}));
-		this.#broker = new Broker(this.#requests, numWorkers);
+		this.#broker = new Broker(numWorkers);
+		this.#window = Math.max(MIN_WINDOW, 2 * numWorkers * this.#credit);
 		const ofStep = stepSeconds(profile);
 		const numSlow = Math.round(scenario.slowShare * numWorkers);
 		this.#seats = Array.from({ length: numWorkers }, (_, i) => ({
@@ -78,6 +85,7 @@ export class Simulation {
 				kind: "ready",
 				worker,
 			});
+		this.#publish();
 		if (scenario.hedgeFactor !== null)
 			this.#after(TAIL_LOOK_SECONDS, { kind: "lookForTail" });
 	}
@@ -140,6 +148,20 @@ export class Simulation {
 		}
 	}
 
+	/** The collector lets out as many as workers may soon ask for. */
+	#publish(): void {
+		const { answerTimes } = this.tally;
+		const end = Math.min(
+			this.#requests.length,
+			answerTimes.length + this.#window,
+		);
+		for (; this.#numPublished < end; this.#numPublished++) {
+			const request = this.#requests[this.#numPublished];
+			request.publishedAt = this.#now;
+			this.#broker.add(request);
+		}
+	}
+
 	#start(worker: number): void {
 		const seat = this.#seats[worker];
 		seat.isUp = true;
@@ -187,7 +209,7 @@ export class Simulation {
 			status: { kind: "sent" },
 		};
 		if (request.isHedged && request.numLive > 0) this.tally.numHedges++;
-		if (request.numDeliveries++ === 0) request.deliveredAt = deliveredAt;
+		request.numDeliveries++;
 		request.numLive++;
 		request.holder = worker;
 		this.tally.numDeliveries++;
@@ -271,7 +293,9 @@ export class Simulation {
 		request.isAnswered = true;
 		this.tally.usefulTokens += computedTokens(delivery);
 		this.tally.answerTimes.push(this.#now);
-		this.#latencySum += this.#now - delivery.deliveredAt;
+		this.#durations.add(this.#now - delivery.deliveredAt);
+		this.#publish();
+		this.#dispatch();
 		const copies = this.#copies.get(request) ?? [];
 		this.#copies.delete(request);
 		if (request.isHedged && delivery !== copies[0]) this.tally.numHedgesWon++;
@@ -334,23 +358,33 @@ export class Simulation {
 		this.#dispatch();
 	}
 
-	/** Hands requests that take long to whoever has nothing else to do. */
+	/** When nothing is left to hand out, those that have been out longest go to whoever has room. */
 	#lookForTail(): void {
 		const { hedgeFactor } = this.#scenario;
 		this.#after(TAIL_LOOK_SECONDS, { kind: "lookForTail" });
-		const numAnswered = this.tally.answerTimes.length;
-		if (!this.#broker.isDry || numAnswered === 0 || hedgeFactor === null)
-			return;
-		const limit = (hedgeFactor * this.#latencySum) / numAnswered;
+		if (hedgeFactor === null || this.#seats.length < 2) return;
+		if (!this.#broker.isDry) return;
+		const limit = hedgeFactor * this.#durations.median;
+		const before = this.#now - Math.max(MIN_LATE_SECONDS, limit);
 		while (this.#requests[this.#firstOpen]?.isAnswered) this.#firstOpen++;
-		for (let i = this.#firstOpen; i < this.#requests.length; i++) {
+		let numIdle = this.#numIdle;
+		for (let i = this.#firstOpen; i < this.#numPublished; i++) {
 			const request = this.#requests[i];
+			if (numIdle === 0 || request.publishedAt > before) break;
 			if (request.isAnswered || request.isHedged) continue;
-			if (this.#now - request.deliveredAt < limit) continue;
 			request.isHedged = true;
+			numIdle--;
 			this.#broker.putBack(request);
 		}
 		this.#dispatch();
+	}
+
+	/** What workers would hold beyond what they hold. */
+	get #numIdle(): number {
+		let sum = 0;
+		for (const { isUp, worker } of this.#seats)
+			if (isUp) sum += Math.max(0, this.#credit - worker.held.size);
+		return sum;
 	}
 }
 

@@ -52,7 +52,7 @@ function deliveryOf(lengths: Lengths): Delivery {
 		numLive: 1,
 		isAnswered: false,
 		isHedged: false,
-		deliveredAt: 0,
+		publishedAt: 0,
 		holder: 0,
 	};
 	return { request, worker: 0, deliveredAt: 0, status: { kind: "sent" } };
@@ -231,10 +231,10 @@ test("hedging frees the tail from slow workers, and costs some work twice", () =
 	const slow = { profile: PROFILES.h100, slowShare: 0.2, slowFactor: 6 };
 	const job = { ...CALM, ...slow, requests, numWorkers: 5 };
 	const alone = simulate(job);
-	const hedged = simulate({ ...job, hedgeFactor: 1.5 });
+	const hedged = simulate({ ...job, hedgeFactor: 2 });
 	assert.ok(hedged.hedgesWon > 0);
 	assert.ok(hedged.makespanSeconds < 0.9 * alone.makespanSeconds);
-	assert.ok(hedged.wastedShare > 0 && hedged.wastedShare < 0.1);
+	assert.ok(hedged.wastedShare > 0 && hedged.wastedShare < 0.2);
 });
 
 test("the same seed gives the same job, another one another", () => {
