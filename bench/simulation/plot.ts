@@ -98,7 +98,7 @@ function text(x: number, y: number, content: string, anchor: string): string {
 
 function roundUp(value: number): number {
 	const power = 10 ** Math.floor(Math.log10(value));
-	const steps = [1, 2, 4, 8, 10];
+	const steps = [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10];
 	return power * (steps.find((step) => step * power >= value) ?? 10);
 }
 
