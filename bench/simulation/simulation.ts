@@ -5,8 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { Broker } from "./broker.ts";
+import { Collector } from "./collector.ts";
 import type { Delivery, JobRequest } from "./delivery.ts";
-import { Durations } from "./durations.ts";
 import type { Event } from "./event.ts";
 import { EventQueue } from "./event-queue.ts";
 import { createRandom, type Random } from "./random.ts";
@@ -15,10 +15,8 @@ import { stepSeconds } from "./step-time.ts";
 import { checkTally, createTally } from "./tally.ts";
 import { Worker } from "./worker.ts";
 
-/** The collector: between two looks for requests to hedge, the age below which none is late, and what it has out at least. */
+/** Between two looks for requests to hedge. */
 const TAIL_LOOK_SECONDS = 0.5;
-const MIN_LATE_SECONDS = 1;
-const MIN_WINDOW = 1024;
 
 interface Seat {
 	worker: Worker;
@@ -38,15 +36,10 @@ export class Simulation {
 	readonly #events = new EventQueue<Event>();
 	readonly #random: Random;
 	readonly #credit: number;
-	/** Requests that are out at once. */
-	readonly #window: number;
-	readonly #durations = new Durations();
+	readonly #collector: Collector;
 	readonly #copies = new Map<JobRequest, Delivery[]>();
 	#now = 0;
 	#dispatching = false;
-	#numPublished = 0;
-	/** Requests before this one are answered. */
-	#firstOpen = 0;
 	readonly tally = createTally();
 
 	constructor(scenario: Scenario) {
@@ -64,7 +57,8 @@ export class Simulation {
 			holder: null,
 		}));
 		this.#broker = new Broker(numWorkers);
-		this.#window = Math.max(MIN_WINDOW, 2 * numWorkers * this.#credit);
+		const credit = numWorkers * this.#credit;
+		this.#collector = new Collector(this.#requests, credit);
 		const ofStep = stepSeconds(profile);
 		const numSlow = Math.round(scenario.slowShare * numWorkers);
 		this.#seats = Array.from({ length: numWorkers }, (_, i) => ({
@@ -85,7 +79,7 @@ export class Simulation {
 				kind: "ready",
 				worker,
 			});
-		this.#publish();
+		this.#letOut();
 		if (scenario.hedgeFactor !== null)
 			this.#after(TAIL_LOOK_SECONDS, { kind: "lookForTail" });
 	}
@@ -148,18 +142,9 @@ export class Simulation {
 		}
 	}
 
-	/** The collector lets out as many as workers may soon ask for. */
-	#publish(): void {
-		const { answerTimes } = this.tally;
-		const end = Math.min(
-			this.#requests.length,
-			answerTimes.length + this.#window,
-		);
-		for (; this.#numPublished < end; this.#numPublished++) {
-			const request = this.#requests[this.#numPublished];
-			request.publishedAt = this.#now;
+	#letOut(): void {
+		for (const request of this.#collector.letOut(this.#now))
 			this.#broker.add(request);
-		}
 	}
 
 	#start(worker: number): void {
@@ -293,8 +278,8 @@ export class Simulation {
 		request.isAnswered = true;
 		this.tally.usefulTokens += computedTokens(delivery);
 		this.tally.answerTimes.push(this.#now);
-		this.#durations.add(this.#now - delivery.deliveredAt);
-		this.#publish();
+		this.#collector.onAnswer(this.#now - delivery.deliveredAt);
+		this.#letOut();
 		this.#dispatch();
 		const copies = this.#copies.get(request) ?? [];
 		this.#copies.delete(request);
@@ -364,16 +349,9 @@ export class Simulation {
 		this.#after(TAIL_LOOK_SECONDS, { kind: "lookForTail" });
 		if (hedgeFactor === null || this.#seats.length < 2) return;
 		if (!this.#broker.isDry) return;
-		const limit = hedgeFactor * this.#durations.median;
-		const before = this.#now - Math.max(MIN_LATE_SECONDS, limit);
-		while (this.#requests[this.#firstOpen]?.isAnswered) this.#firstOpen++;
-		let numIdle = this.#numIdle;
-		for (let i = this.#firstOpen; i < this.#numPublished; i++) {
-			const request = this.#requests[i];
-			if (numIdle === 0 || request.publishedAt > before) break;
-			if (request.isAnswered || request.isHedged) continue;
+		const late = this.#collector.late(this.#now, hedgeFactor, this.#numIdle);
+		for (const request of late) {
 			request.isHedged = true;
-			numIdle--;
 			this.#broker.putBack(request);
 		}
 		this.#dispatch();
