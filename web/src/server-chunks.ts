@@ -79,17 +79,17 @@ function tokensOf({ logprobs }: Choice): AnswerToken[] {
 		return logprobs.content.map(({ token, logprob, top_logprobs = [] }) => ({
 			text: token,
 			logprob,
-			alternatives: top_logprobs.map((it) => ({
-				text: it.token,
-				logprob: it.logprob,
-			})),
+			alternatives: top_logprobs
+				.filter((it) => it.token !== token)
+				.map((it) => ({ text: it.token, logprob: it.logprob })),
 		}));
 	const { tokens = [], token_logprobs = [], top_logprobs } = logprobs ?? {};
 	return tokens.map((text, i) => ({
 		text,
 		logprob: token_logprobs[i] ?? null,
 		alternatives: Object.entries(top_logprobs?.[i] ?? {})
-			.map(([text, logprob]) => ({ text, logprob }))
+			.filter(([other]) => other !== text)
+			.map(([other, logprob]) => ({ text: other, logprob }))
 			.sort((a, b) => b.logprob - a.logprob),
 	}));
 }

@@ -1,6 +1,6 @@
 /** The page's engine: none, being loaded, ready, or lost. One at a time; a new one closes the old. */
 import { signal } from "@preact/signals";
-import type { LoadOptions, LoadProgress, ModelFiles } from "nano-vllm";
+import type { FileMap, LoadOptions, LoadProgress } from "nano-vllm";
 import { fetchBundledModel } from "./bundled-model.ts";
 import type { Engine, EngineSettings } from "./engine.ts";
 import {
@@ -107,11 +107,11 @@ async function openEngine(
 		const { openServerEngine } = await import("./engine-server.ts");
 		return openServerEngine(choice, context.signal);
 	}
-	const [{ openTabEngine }, model] = await Promise.all([
+	const [{ loadTabEngine }, model] = await Promise.all([
 		import("./engine-tab.ts"),
 		filesOf(choice.model, context),
 	]);
-	return openTabEngine(model, {
+	return loadTabEngine(model, {
 		device: choice.device,
 		...settings,
 		...context,
@@ -121,7 +121,7 @@ async function openEngine(
 function filesOf(
 	model: TabModel,
 	context: Pick<LoadOptions, "signal" | "onProgress">,
-): string | ModelFiles | Promise<ModelFiles> {
+): string | FileMap | Promise<FileMap> {
 	switch (model.kind) {
 		case "bundled":
 			return fetchBundledModel(context);

@@ -107,8 +107,8 @@ function Outcome({ turn }: { readonly turn: AnswerTurn }) {
 		case "length":
 			return (
 				<p class="hint">
-					Ended at the longest length: of an answer, or of what the model takes
-					in.
+					Ended at a limit: the longest answer, as set under Sampling, or all
+					the model takes in.
 				</p>
 			);
 		case "stop":

@@ -2,7 +2,7 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { AnswerToken } from "../engine.ts";
 
-const SHOWN = 6;
+const SHOWN = 5;
 const GAP = 4;
 
 export interface AlternativesProps {
@@ -19,25 +19,39 @@ export function TokenAlternatives({ token, anchor, box }: AlternativesProps) {
 		if (table.current && box.current)
 			moveUnder(table.current, anchor(), box.current);
 	});
-	const { text, logprob, alternatives } = token;
 	return (
 		<div class="alternatives" ref={table} aria-hidden="true">
-			<p class="alternative title">
-				<span class="piece">{named(text)}</span>
-				<span>{logprob === null ? "not known" : percent(logprob)}</span>
-			</p>
-			{alternatives.slice(0, SHOWN).map((it, i) => (
-				<p key={i} class={`alternative ${it.text === text ? "chosen" : ""}`}>
-					<span
-						class="share"
-						style={{ width: `${100 * Math.exp(it.logprob)}%` }}
-					/>
-					<span class="piece">{named(it.text)}</span>
-					<span>{percent(it.logprob)}</span>
+			{rowsOf(token).map(({ text, logprob, isChosen }) => (
+				<p key={text} class={`alternative ${isChosen ? "chosen" : ""}`}>
+					{logprob !== null && (
+						<span
+							class="share"
+							style={{ width: `${100 * Math.exp(logprob)}%` }}
+						/>
+					)}
+					<span class="piece">{named(text)}</span>
+					<span>{logprob === null ? "not known" : percent(logprob)}</span>
 				</p>
 			))}
 		</div>
 	);
+}
+
+interface Row {
+	readonly text: string;
+	readonly logprob: number | null;
+	readonly isChosen: boolean;
+}
+
+/** The token among what else was likely, likeliest first. */
+function rowsOf({ text, logprob, alternatives }: AnswerToken): Row[] {
+	const chosen: Row = { text, logprob, isChosen: true };
+	const others: Row[] = alternatives
+		.filter((it) => it.text !== text)
+		.slice(0, SHOWN)
+		.map((it) => ({ ...it, isChosen: false }));
+	const rank = others.filter((it) => (it.logprob ?? 0) > (logprob ?? 0)).length;
+	return others.toSpliced(rank, 0, chosen);
 }
 
 /** Under the last line of what it belongs to. */

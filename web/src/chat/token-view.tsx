@@ -7,7 +7,7 @@ import { named, percent, TokenAlternatives } from "./token-alternatives.tsx";
 const RUN = 64;
 /** From here on a token is of this level; below the last bound, of the one after. */
 const LEVELS = [0.9, 0.6, 0.3, 0.1];
-const LEVEL_NAMES = ["90 % and more", "60", "30", "10", "less"];
+const LEVEL_NAMES = ["over 90 %", "60", "30", "10", "less"];
 
 export function TokenView({
 	tokens,
