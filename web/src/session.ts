@@ -7,6 +7,7 @@ import {
 	type EngineChoice,
 	rememberChoice,
 	rememberedChoice,
+	rememberedKey,
 	type TabModel,
 } from "./engine-choice.ts";
 
@@ -64,10 +65,24 @@ export async function startEngine(
 	}
 }
 
-/** As the reader left it; nothing is loaded on a first visit. */
+/** As the reader left it. On a first visit the server that sends this page, if it has a model; else nothing is loaded yet. */
 export async function resumeSession(): Promise<void> {
-	const choice = rememberedChoice();
-	if (choice !== null) await startEngine(choice);
+	const choice = rememberedChoice() ?? (await serverHere());
+	if (choice !== null && session.value.kind === "none")
+		await startEngine(choice);
+}
+
+/** null: the page comes from a host of plain files. */
+async function serverHere(): Promise<EngineChoice | null> {
+	const address = new URL(".", document.baseURI).href;
+	try {
+		const response = await fetch(new URL("version", address));
+		const { version } = await response.json();
+		if (typeof version !== "string") return null;
+		return { place: "server", address, apiKey: rememberedKey() };
+	} catch {
+		return null;
+	}
 }
 
 export async function stopEngine(): Promise<void> {
