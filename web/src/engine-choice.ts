@@ -1,5 +1,5 @@
 /** Which engine the reader wants: a model in this tab, or a server. Remembered, but for dropped files, and for a server's key beyond this tab. */
-import type { FileMap } from "nano-vllm";
+import type { FileMap, LoadOptions } from "nano-vllm";
 import { readStored, writeStored } from "./stored.ts";
 
 export type TabModel =
@@ -9,6 +9,12 @@ export type TabModel =
 	| { readonly kind: "named"; readonly name: string }
 	| { readonly kind: "files"; readonly files: FileMap };
 
+/** What else may be said of the tab's engine; absent: its own defaults. */
+export type TabSettings = Pick<
+	LoadOptions,
+	"quantization" | "maxModelLen" | "maxNumSeqs" | "maxNumBatchedTokens"
+>;
+
 export type TabDevice = "auto" | "webgpu" | "cpu";
 
 export type EngineChoice =
@@ -16,6 +22,7 @@ export type EngineChoice =
 			readonly place: "tab";
 			readonly model: TabModel;
 			readonly device: TabDevice;
+			readonly settings: TabSettings;
 	  }
 	| {
 			readonly place: "server";
@@ -29,6 +36,7 @@ export const BUNDLED: EngineChoice = {
 	place: "tab",
 	model: { kind: "bundled" },
 	device: "auto",
+	settings: {},
 };
 
 const KEY = "engine";
@@ -52,9 +60,9 @@ export function rememberedChoice(): EngineChoice | null {
 		const kind = value?.model?.kind;
 		if (kind !== "bundled" && typeof value?.model?.name !== "string")
 			return null;
-		const { model, device } = value;
+		const { model, device, settings } = value;
 		const known = device === "webgpu" || device === "cpu" ? device : "auto";
-		return { place: "tab", model, device: known };
+		return { place: "tab", model, device: known, settings: settings ?? {} };
 	} catch {
 		return null;
 	}

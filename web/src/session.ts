@@ -128,6 +128,7 @@ async function openEngine(
 	]);
 	return loadTabEngine(model, {
 		device: choice.device,
+		...choice.settings,
 		...settings,
 		...context,
 	});

@@ -2,9 +2,15 @@
 import { useState } from "preact/hooks";
 import type { FileMap } from "../../../src/browser.ts";
 import { BUNDLED_BYTES } from "../bundled-model.ts";
-import type { EngineChoice, TabDevice, TabModel } from "../engine-choice.ts";
+import type {
+	EngineChoice,
+	TabDevice,
+	TabModel,
+	TabSettings,
+} from "../engine-choice.ts";
 import { session, startEngine } from "../session.ts";
 import { FilesField } from "./files-field.tsx";
+import { MoreOptions } from "./more-options.tsx";
 
 type TabChoice = Extract<EngineChoice, { place: "tab" }>;
 
@@ -28,6 +34,7 @@ export function TabForm({ chosen }: { readonly chosen: TabChoice | null }) {
 		model?.kind === "files" ? model.files : null,
 	);
 	const [device, setDevice] = useState<TabDevice>(chosen?.device ?? "auto");
+	const [settings, setSettings] = useState<TabSettings>(chosen?.settings ?? {});
 	const wanted = modelOf(kind, name.trim(), files);
 	const isLoading = session.value.kind === "loading";
 	return (
@@ -35,7 +42,8 @@ export function TabForm({ chosen }: { readonly chosen: TabChoice | null }) {
 			class="settings-form"
 			onSubmit={(event) => {
 				event.preventDefault();
-				if (wanted) void startEngine({ place: "tab", model: wanted, device });
+				if (wanted === null) return;
+				void startEngine({ place: "tab", model: wanted, device, settings });
 			}}
 		>
 			<fieldset class="choices">
@@ -69,6 +77,7 @@ export function TabForm({ chosen }: { readonly chosen: TabChoice | null }) {
 			)}
 			{kind === "files" && <FilesField files={files} onFiles={setFiles} />}
 			<DeviceField device={device} onDevice={setDevice} />
+			<MoreOptions settings={settings} onSettings={setSettings} />
 			<div class="button-row">
 				<button
 					type="submit"
