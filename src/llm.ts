@@ -8,6 +8,7 @@ import {
 	show,
 } from "./config.ts";
 import type { Adapter } from "./engine/adapters.ts";
+import type { EngineListener } from "./engine/events.ts";
 import { type EngineStats, LlmEngine } from "./engine/llm-engine.ts";
 import {
 	type CompletionDelta,
@@ -17,7 +18,12 @@ import {
 import type { SequenceParams } from "./engine/sequence.ts";
 import { type ModelFacts, sequenceParams } from "./engine/sequence-params.ts";
 import { NanoVllmError } from "./errors.ts";
-import { type LoadContext, type LoadedModel, loadModel } from "./load.ts";
+import {
+	type LoadContext,
+	type LoadedModel,
+	loadModel,
+	platformFor,
+} from "./load.ts";
 import { type LoraAdapter, LoraAdapters, type LoraRequest } from "./lora.ts";
 import type { ModelConfig } from "./models/config.ts";
 import { loadPlatform } from "./platform/detect.ts";
@@ -188,11 +194,11 @@ export class LLM {
 		model: string | ModelFiles,
 		options: LoadOptions = {},
 	): Promise<LLM> {
-		const { signal, onProgress, ...engineOptions } = options ?? {};
+		const { signal, onProgress, hub, cache, ...engineOptions } = options ?? {};
 		const config = resolveEngineConfig(engineOptions);
 		signal?.throwIfAborted();
-		const platform = await loadPlatform();
-		const context = { signal, onProgress };
+		const context = { signal, onProgress, hub, cache };
+		const platform = platformFor(await loadPlatform(), context);
 		const loaded = await loadModel(model, config, platform, context);
 		return new LLM(loaded, config, platform);
 	}
@@ -310,6 +316,34 @@ export class LLM {
 
 	stats(): EngineStats {
 		return this.#engine.stats();
+	}
+
+	/**
+	 * Tells what the engine does: everything as it is now, then each arrival, step, output and end (engine/events.ts). A listener is called
+	 * between steps: one that takes long delays them, one that throws is dropped. While nobody listens it costs nothing.
+	 * @returns a function that ends it
+	 */
+	observe(listener: EngineListener): () => void {
+		return this.#engine.observe(listener);
+	}
+
+	/** Whether `pause` was called last, or `resume`. */
+	get isPaused(): boolean {
+		return this.#engine.isPaused;
+	}
+
+	/** Runs no more steps; requests are taken and wait, and may be aborted. Resolves when no step is running. */
+	pause(): Promise<void> {
+		return this.#engine.pause();
+	}
+
+	async resume(): Promise<void> {
+		this.#engine.resume();
+	}
+
+	/** Runs one step of a paused engine. Resolves when its tokens were handed out; at once where nothing waits to run. @throws not_paused */
+	step(): Promise<void> {
+		return this.#engine.step();
 	}
 
 	/** Forgets cached prefixes that no running request uses. */

@@ -50,6 +50,22 @@ export interface LoadProgress {
 export interface LoadContext {
 	readonly signal?: AbortSignal;
 	readonly onProgress?: (progress: LoadProgress) => void;
+	/** The Hugging Face hub's address and a token for it, where HF_ENDPOINT and HF_TOKEN cannot be set. */
+	readonly hub?: { readonly endpoint?: string; readonly token?: string };
+	/** false: downloads nothing; what is not here is read in place, by ranges. */
+	readonly cache?: boolean;
+}
+
+/** The platform as a load's context would have it. */
+export function platformFor(
+	platform: Platform,
+	{ hub = {}, cache = true }: LoadContext,
+): Platform {
+	const said = { HF_ENDPOINT: hub.endpoint, HF_TOKEN: hub.token };
+	const environment = { ...platform.environment };
+	for (const [name, value] of Object.entries(said))
+		if (value !== undefined) environment[name] = value;
+	return { ...platform, environment, files: cache ? platform.files : null };
 }
 
 export interface TextTools {

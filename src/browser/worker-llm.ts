@@ -17,6 +17,7 @@ import type {
 import type { LoadProgress } from "../load.ts";
 import type { LoraAdapter, LoraRequest } from "../lora.ts";
 import { loadPlatform } from "../platform/detect.ts";
+import { askToPersist } from "../platform/opfs.ts";
 import type { WorkerHandle, WorkerModule } from "../platform/platform.ts";
 import { watchLife } from "../platform/worker-life.ts";
 import type { Prompt } from "../prompt.ts";
@@ -110,6 +111,7 @@ export class WorkerLLM {
 	): Promise<WorkerLLM> {
 		const { signal, onProgress, createWorker, ...engineOptions } = options;
 		signal?.throwIfAborted();
+		if (options.cache !== false) void askToPersist();
 		const thread = await startThread(createWorker);
 		const aborted = new NanoVllmError("aborted", "loading was aborted.");
 		// Whatever it does now: nothing of it is wanted any more.
