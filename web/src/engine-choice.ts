@@ -5,9 +5,14 @@ import { readStored, writeStored } from "./stored.ts";
 export type TabModel =
 	/** The one that is served beside the page. */
 	| { readonly kind: "bundled" }
-	/** A URL or an id of the hub. */
+	/** A URL, an id of the hub, or what this browser keeps. */
 	| { readonly kind: "named"; readonly name: string }
-	| { readonly kind: "files"; readonly files: FileMap };
+	| {
+			readonly kind: "files";
+			readonly files: FileMap;
+			/** Whether the browser shall keep a copy. */
+			readonly isKept: boolean;
+	  };
 
 /** What else may be said of the tab's engine; absent: its own defaults. */
 export type TabSettings = Pick<
@@ -17,22 +22,24 @@ export type TabSettings = Pick<
 
 export type TabDevice = "auto" | "webgpu" | "cpu";
 
-export type EngineChoice =
-	| {
-			readonly place: "tab";
-			readonly model: TabModel;
-			readonly device: TabDevice;
-			readonly settings: TabSettings;
-	  }
-	| {
-			readonly place: "server";
-			/** Where its /v1 lies. */
-			readonly address: string;
-			/** "": none. */
-			readonly apiKey: string;
-	  };
+export interface TabChoice {
+	readonly place: "tab";
+	readonly model: TabModel;
+	readonly device: TabDevice;
+	readonly settings: TabSettings;
+}
 
-export const BUNDLED: EngineChoice = {
+export interface ServerChoice {
+	readonly place: "server";
+	/** Where its /v1 lies. */
+	readonly address: string;
+	/** "": none. */
+	readonly apiKey: string;
+}
+
+export type EngineChoice = TabChoice | ServerChoice;
+
+export const BUNDLED: TabChoice = {
 	place: "tab",
 	model: { kind: "bundled" },
 	device: "auto",
@@ -40,13 +47,13 @@ export const BUNDLED: EngineChoice = {
 };
 
 const KEY = "engine";
-const SECRET = "nano-vllm.api-key";
+const SECRET = "api-key";
 
 export function rememberChoice(choice: EngineChoice): void {
 	if (choice.place === "server") {
 		const { place, address, apiKey } = choice;
 		writeStored(KEY, JSON.stringify({ place, address }));
-		rememberKey(apiKey);
+		writeStored(SECRET, apiKey, "tab");
 	} else if (choice.model.kind !== "files")
 		writeStored(KEY, JSON.stringify(choice));
 }
@@ -68,19 +75,4 @@ export function rememberedChoice(): EngineChoice | null {
 	}
 }
 
-/** sessionStorage: gone with the tab. */
-function rememberKey(apiKey: string): void {
-	try {
-		sessionStorage.setItem(SECRET, apiKey);
-	} catch {
-		// The reader will be asked again.
-	}
-}
-
-export function rememberedKey(): string {
-	try {
-		return sessionStorage.getItem(SECRET) ?? "";
-	} catch {
-		return "";
-	}
-}
+export const rememberedKey = (): string => readStored(SECRET, "tab") ?? "";

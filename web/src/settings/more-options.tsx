@@ -1,5 +1,6 @@
 /** Options of the tab's engine that most readers never need. */
 import type { TabSettings } from "../engine-choice.ts";
+import { Field } from "../field.tsx";
 
 export interface OptionsProps {
 	readonly settings: TabSettings;
@@ -30,46 +31,49 @@ export function MoreOptions({ settings, onSettings }: OptionsProps) {
 	return (
 		<details class="more-options">
 			<summary>More options</summary>
-			<label class="field">
-				Weights
-				<select
-					value={settings.quantization ?? ""}
-					onChange={({ currentTarget }) =>
-						onSettings({
-							...settings,
-							quantization: (currentTarget.value ||
-								undefined) as TabSettings["quantization"],
-						})
-					}
-				>
-					{QUANTIZATIONS.map(([value, label]) => (
-						<option key={value} value={value}>
-							{label}
-						</option>
-					))}
-				</select>
-				<span class="hint">
-					Fewer bits take less memory and are read faster.
-				</span>
-			</label>
-			{NUMBERS.map(([name, label, hint]) => (
-				<label class="field" key={name}>
-					{label}
-					<input
-						type="number"
-						min={1}
-						step={1}
-						placeholder="automatic"
-						value={settings[name] ?? ""}
-						onInput={({ currentTarget }) =>
+			<Field
+				label="Weights"
+				hint="Fewer bits take less memory and are read faster."
+			>
+				{(control) => (
+					<select
+						{...control}
+						value={settings.quantization ?? ""}
+						onChange={({ currentTarget }) =>
 							onSettings({
 								...settings,
-								[name]: currentTarget.valueAsNumber || undefined,
+								quantization: (currentTarget.value ||
+									undefined) as TabSettings["quantization"],
 							})
 						}
-					/>
-					<span class="hint">{hint}</span>
-				</label>
+					>
+						{QUANTIZATIONS.map(([value, label]) => (
+							<option key={value} value={value}>
+								{label}
+							</option>
+						))}
+					</select>
+				)}
+			</Field>
+			{NUMBERS.map(([name, label, hint]) => (
+				<Field key={name} label={label} hint={hint}>
+					{(control) => (
+						<input
+							{...control}
+							type="number"
+							min={1}
+							step={1}
+							placeholder="automatic"
+							value={settings[name] ?? ""}
+							onInput={({ currentTarget }) =>
+								onSettings({
+									...settings,
+									[name]: currentTarget.valueAsNumber || undefined,
+								})
+							}
+						/>
+					)}
+				</Field>
 			))}
 		</details>
 	);
