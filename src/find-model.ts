@@ -4,12 +4,11 @@
  */
 import { type EngineConfig, show } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
-import { hubFiles, openHub } from "./hub/files.ts";
+import type { hubFiles } from "./hub/files.ts";
 import { parseModelId } from "./hub/model-id.ts";
 import type { Platform } from "./platform/platform.ts";
-import { type GgufModel, openGguf } from "./weights/gguf.ts";
+import type { GgufModel } from "./weights/gguf.ts";
 import { findGguf, ggufParts, splitGgufPath } from "./weights/gguf-files.ts";
-import { httpFiles, httpUrl } from "./weights/http.ts";
 import type { ModelFiles } from "./weights/source.ts";
 
 export interface FoundModel {
@@ -57,8 +56,9 @@ export async function findModel(
 		context,
 	);
 	const name = path?.name ?? (await ggufIn(files, options.loadFormat));
-	const gguf = name ? await openGguf(files, name, context.signal) : null;
-	return { files, gguf };
+	if (!name) return { files, gguf: null };
+	const { openGguf } = await import("./weights/gguf.ts");
+	return { files, gguf: await openGguf(files, name, context.signal) };
 }
 
 async function ggufIn(
@@ -83,7 +83,7 @@ async function findFiles(
 	gguf: string | null,
 	options: FindOptions,
 	platform: Platform,
-	{ signal, onDownload, openId = hubFiles }: FindContext,
+	{ signal, onDownload, openId }: FindContext,
 ): Promise<ModelFiles> {
 	if (typeof model !== "string") {
 		if (typeof model?.readText === "function") return model;
@@ -97,7 +97,8 @@ async function findFiles(
 	const id = await idOf(model, options, platform);
 	if (id === null) return platform.localFiles(model);
 	const weights = options.loadFormat !== "dummy";
-	return openId(id, platform, { weights, signal, onProgress: onDownload });
+	const open = openId ?? (await import("./hub/files.ts")).hubFiles;
+	return open(id, platform, { weights, signal, onProgress: onDownload });
 }
 
 /** A browser keeps what it has once read: a page has no other disk. */
@@ -108,9 +109,11 @@ async function httpModel(
 	platform: Platform,
 	{ signal, onDownload: onProgress }: FindContext,
 ): Promise<ModelFiles> {
+	const { httpFiles, httpUrl } = await import("./weights/http.ts");
 	const keeps = platform.name === "browser" && URL.canParse(url);
 	if (!keeps || platform.files === null) return httpFiles(url, fetch);
 	const { urlFiles } = await import("./hub/url-files.ts");
+	const { openHub } = await import("./hub/files.ts");
 	const { files } = platform;
 	const { settings, ...world } = await openHub(platform);
 	// Another server, which the hub's token is no business of.
@@ -137,12 +140,16 @@ export async function findAdapter(
 	signal?: AbortSignal,
 ): Promise<ModelFiles> {
 	const options = { revision: null, loadFormat: "safetensors" } as const;
-	if (typeof path === "string" && /^https?:\/\//.test(path))
+	if (typeof path === "string" && /^https?:\/\//.test(path)) {
+		const { httpFiles } = await import("./weights/http.ts");
 		return httpFiles(path, fetch);
+	}
 	return findFiles(path, null, options, platform, {
 		signal,
-		openId: (id, where, context) =>
-			hubFiles(id, where, { ...context, include: names }),
+		async openId(id, where, context) {
+			const { hubFiles } = await import("./hub/files.ts");
+			return hubFiles(id, where, { ...context, include: names });
+		},
 	});
 }
 
