@@ -350,7 +350,7 @@ export class LLM {
 	/** Fails what still runs (engine_closed) and frees weights and cache. */
 	async close(): Promise<void> {
 		const closing = this.#engine.close();
-		await (await this.#structured)?.close();
+		await this.#structured?.then((it) => it.close()).catch(() => {}); // it never opened
 		await closing;
 	}
 
@@ -470,7 +470,11 @@ export class LLM {
 		submissions: readonly Submission[],
 		signal: AbortSignal | undefined,
 	): Promise<(Grammar | null)[]> {
-		this.#structured ??= this.#openStructured();
+		this.#structured ??= this.#openStructured().catch((error) => {
+			// A page that was offline may try again.
+			this.#structured = null;
+			throw error;
+		});
 		const structured = await this.#structured;
 		const compiling = Promise.allSettled(
 			submissions.map(({ form }) => form && structured.compile(form)),
