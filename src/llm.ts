@@ -116,7 +116,11 @@ export class LLM {
 				defaultSamplingParams: this.defaultSamplingParams,
 			},
 			structured: () => {
-				this.#structured ??= this.#openStructured();
+				this.#structured ??= this.#openStructured().catch((error) => {
+					// A page that was offline may try again.
+					this.#structured = null;
+					throw error;
+				});
 				return this.#structured;
 			},
 			adapters: () => this.#lora(),
@@ -297,7 +301,7 @@ export class LLM {
 	/** Fails what still runs (engine_closed) and frees weights and cache. */
 	async close(): Promise<void> {
 		const closing = this.#engine.close();
-		await (await this.#structured?.catch(() => null))?.close();
+		await this.#structured?.then((it) => it.close()).catch(() => {}); // it never opened
 		await closing;
 	}
 

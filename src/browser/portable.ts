@@ -54,6 +54,7 @@ export function packOptions<Options extends GenerateOptions | RequestOptions>(
 			: packLora((loraRequest as LoraRequest | null | undefined) ?? null),
 	};
 }
+
 export const unpackModel = (model: PortableModel): string | FileMap =>
 	typeof model === "string" ? model : fileMap(model.label, model.contents);
 

@@ -100,12 +100,11 @@ export class WorkerLLM {
 		const { signal, onProgress, createWorker, ...engineOptions } = options;
 		signal?.throwIfAborted();
 		if (options.cache !== false) void askToPersist();
-		const thread = await startThread(createWorker);
-		const aborted = new NanoVllmError("aborted", "loading was aborted.");
-		// Whatever it does now: nothing of it is wanted any more.
-		const stop = () => void thread.end(aborted);
+		const loading = new AbortController();
+		const stop = () => loading.abort();
 		signal?.addEventListener("abort", stop, { once: true });
 		try {
+			const thread = await startThread(createWorker, loading.signal);
 			const facts = await thread.calls.call(
 				"load",
 				[packModel(model), engineOptions],
@@ -113,7 +112,7 @@ export class WorkerLLM {
 			);
 			return new WorkerLLM(thread, facts as ModelFacts);
 		} catch (error) {
-			await thread.end(aborted);
+			loading.abort();
 			signal?.throwIfAborted();
 			throw error;
 		} finally {

@@ -28,9 +28,10 @@ function workerModule(createWorker: (() => Worker) | undefined): WorkerModule {
 	};
 }
 
-/** @throws worker_lost where it cannot be started */
+/** `signal` ends the thread, before it listens and after. @throws worker_lost where it cannot be started, aborted */
 export async function startThread(
 	createWorker: (() => Worker) | undefined,
+	signal: AbortSignal,
 ): Promise<Thread> {
 	const platform = await loadPlatform();
 	const lost = Promise.withResolvers<NanoVllmError>();
@@ -63,6 +64,9 @@ export async function startThread(
 		void lose(new NanoVllmError("worker_lost", told));
 	};
 	worker.onError(({ message }) => fail(message));
+	// Whatever it does then: nothing of it is wanted any more.
+	const stop = () => void end(new NanoVllmError("aborted", "aborted."));
+	signal.addEventListener("abort", stop, { once: true });
 	await alive.promise;
 	return { calls, lost: lost.promise, end };
 }
