@@ -1,6 +1,6 @@
 /** Opens the model a command names, telling the terminal how far it is; the bundled one where none is named. */
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import type { EngineConfig } from "../config.ts";
@@ -11,7 +11,10 @@ import { createStatusLine } from "./terminal.ts";
 
 /** The package's folder, from src/cli/ as from dist/cli/. */
 const ROOT = new URL("../../", import.meta.url);
-const BUNDLED = fileURLToPath(new URL("demo-model", ROOT));
+/** The published package has it once, where pages find it too. */
+const [BUNDLED] = ["demo-model", "dist/web/demo-model"]
+	.map((path) => fileURLToPath(new URL(path, ROOT)))
+	.filter((path) => existsSync(join(path, "config.json")));
 
 export const packageVersion = (): string =>
 	JSON.parse(readFileSync(new URL("package.json", ROOT), "utf8")).version;

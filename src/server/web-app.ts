@@ -58,13 +58,48 @@ export async function webResponse(
 	};
 	if (isKnown(headers.get("if-none-match"), etag))
 		return new Response(null, { status: 304, headers: answer });
-	return new Response(method === "HEAD" ? null : file.body, {
-		headers: {
-			...answer,
-			"content-type": file.type,
-			"content-length": String(file.body.byteLength),
+	const size = file.body.byteLength;
+	const span =
+		(headers.get("if-range") ?? etag) === etag ? headers.get("range") : null;
+	const part = spanOf(span, size);
+	if (part === "outside")
+		return new Response(null, {
+			status: 416,
+			headers: { ...answer, "content-range": `bytes */${size}` },
+		});
+	const [start, end] = part ?? [0, size];
+	return new Response(
+		method === "HEAD" ? null : file.body.subarray(start, end),
+		{
+			status: part === null ? 200 : 206,
+			headers: {
+				...answer,
+				"accept-ranges": "bytes",
+				"content-type": file.type,
+				"content-length": String(end - start),
+				...(part && { "content-range": `bytes ${start}-${end - 1}/${size}` }),
+			},
 		},
-	});
+	);
+}
+
+/** First byte and the one after the last (RFC 9110, 14.1.2); null: all, as for several spans and what cannot be understood. */
+function spanOf(
+	range: string | null,
+	size: number,
+): readonly [start: number, end: number] | "outside" | null {
+	const match = /^bytes=(\d*)-(\d*)$/.exec(range ?? "");
+	if (match === null) return null;
+	const [, first, last] = match;
+	if (first === "" && last === "") return null;
+	if (first === "") {
+		const length = Math.min(Number(last), size);
+		return length === 0 ? "outside" : [size - length, size];
+	}
+	const start = Number(first);
+	const end = last === "" ? size : Math.min(Number(last) + 1, size);
+	if (start >= size) return "outside";
+	return start < end ? [start, end] : null;
 }
 
 /** null: no path of a file. */

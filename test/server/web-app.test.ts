@@ -63,6 +63,27 @@ test("the page is open, isolated and asked about again; its hashed files are kep
 	assert.equal(await head.text(), "");
 });
 
+test("parts of a file, as a model is read", async () => {
+	const { url } = await served();
+	const etag = (await fetch(`${url}/${SCRIPT}`)).headers.get("etag") ?? "";
+	const ask = async (range: string, ifRange?: string) => {
+		const headers = { range, ...(ifRange && { "if-range": ifRange }) };
+		const part = await fetch(`${url}/${SCRIPT}`, { headers });
+		const span = part.headers.get("content-range");
+		return [part.status, span, await part.text()];
+	};
+	assert.deepEqual(await ask("bytes=0-3"), [206, "bytes 0-3/10", "expo"]);
+	assert.deepEqual(await ask("bytes=7-"), [206, "bytes 7-9/10", "{};"]);
+	assert.deepEqual(await ask("bytes=8-99"), [206, "bytes 8-9/10", "};"]);
+	assert.deepEqual(await ask("bytes=-2"), [206, "bytes 8-9/10", "};"]);
+	assert.deepEqual(await ask("bytes=10-"), [416, "bytes */10", ""]);
+	const whole = [200, null, "export {};"];
+	for (const range of ["bytes=3-1", "bytes=0-1,4-5", "lines=1-2", "bytes=-"])
+		assert.deepEqual(await ask(range), whole, range);
+	assert.deepEqual(await ask("bytes=0-1", '"another"'), whole);
+	assert.deepEqual(await ask("bytes=0-1", etag), [206, "bytes 0-1/10", "ex"]);
+});
+
 /** As it is: fetch would resolve the dots itself. */
 function statusOf(base: string, path: string): Promise<number> {
 	const { hostname, port } = new URL(base);
