@@ -5,6 +5,7 @@ export type {
 	SamplingParams,
 	SamplingParamsInput,
 } from "./config.ts";
+export type { EngineEvent } from "./engine/events.ts";
 export type { EngineStats } from "./engine/llm-engine.ts";
 export type {
 	CompletionDelta,

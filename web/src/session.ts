@@ -1,0 +1,135 @@
+/** The page's engine: none, being loaded, ready, or lost. One at a time; a new one closes the old. */
+import { signal } from "@preact/signals";
+import type { LoadOptions, LoadProgress, ModelFiles } from "nano-vllm";
+import { fetchBundledModel } from "./bundled-model.ts";
+import type { Engine, EngineSettings } from "./engine.ts";
+import {
+	type EngineChoice,
+	rememberChoice,
+	rememberedChoice,
+	type TabModel,
+} from "./engine-choice.ts";
+
+export type Session =
+	| { readonly kind: "none" }
+	| {
+			readonly kind: "loading";
+			readonly choice: EngineChoice;
+			/** null: nothing is known of it yet. */
+			readonly progress: LoadProgress | null;
+	  }
+	| {
+			readonly kind: "ready";
+			readonly choice: EngineChoice;
+			readonly engine: Engine;
+	  }
+	/** It did not load, or it is lost. */
+	| {
+			readonly kind: "failed";
+			readonly choice: EngineChoice;
+			readonly message: string;
+	  };
+
+export const session = signal<Session>({ kind: "none" });
+
+let loading: AbortController | null = null;
+
+/** Ends with `session` ready, or failed; a later call takes the place of one under way. */
+export async function startEngine(
+	choice: EngineChoice,
+	settings: Partial<EngineSettings> = {},
+): Promise<void> {
+	const controller = await leave();
+	const isCurrent = () => loading === controller;
+	rememberChoice(choice);
+	session.value = { kind: "loading", choice, progress: null };
+	try {
+		const engine = await openEngine(choice, settings, {
+			signal: controller.signal,
+			onProgress: (progress) => {
+				if (isCurrent()) session.value = { kind: "loading", choice, progress };
+			},
+		});
+		if (!isCurrent()) return engine.close();
+		session.value = { kind: "ready", choice, engine };
+		engine.lost.then((message) => {
+			const now = session.value;
+			if (now.kind !== "ready" || now.engine !== engine) return;
+			session.value = { kind: "failed", choice, message };
+		});
+	} catch (error) {
+		if (!isCurrent()) return;
+		const message = error instanceof Error ? error.message : String(error);
+		session.value = { kind: "failed", choice, message };
+	}
+}
+
+/** As the reader left it; nothing is loaded on a first visit. */
+export async function resumeSession(): Promise<void> {
+	const choice = rememberedChoice();
+	if (choice !== null) await startEngine(choice);
+}
+
+export async function stopEngine(): Promise<void> {
+	await leave();
+	session.value = { kind: "none" };
+}
+
+/** The tab's engine again with other settings. @throws what the load failed with */
+export async function reloadEngine(settings: EngineSettings): Promise<Engine> {
+	const { value } = session;
+	if (value.kind === "none")
+		throw new Error("there is no engine to load again. Choose a model first.");
+	await startEngine(value.choice, settings);
+	const now = session.value;
+	if (now.kind === "ready") return now.engine;
+	throw new Error(
+		now.kind === "failed" ? now.message : "another model was chosen meanwhile.",
+	);
+}
+
+/** Aborts a load and closes an engine. */
+async function leave(): Promise<AbortController> {
+	loading?.abort();
+	const controller = new AbortController();
+	loading = controller;
+	const { value } = session;
+	if (value.kind === "ready") await value.engine.close();
+	return controller;
+}
+
+async function openEngine(
+	choice: EngineChoice,
+	settings: Partial<EngineSettings>,
+	context: Pick<LoadOptions, "signal" | "onProgress">,
+): Promise<Engine> {
+	if (choice.place === "server") {
+		const { openServerEngine } = await import("./engine-server.ts");
+		return openServerEngine(choice, context.signal);
+	}
+	const [{ openTabEngine }, model] = await Promise.all([
+		import("./engine-tab.ts"),
+		filesOf(choice.model, context),
+	]);
+	return openTabEngine(model, {
+		device: choice.device,
+		...settings,
+		...context,
+	});
+}
+
+function filesOf(
+	model: TabModel,
+	context: Pick<LoadOptions, "signal" | "onProgress">,
+): string | ModelFiles | Promise<ModelFiles> {
+	switch (model.kind) {
+		case "bundled":
+			return fetchBundledModel(context);
+		case "named":
+			return model.name;
+		case "files":
+			return model.files;
+		default:
+			return model satisfies never;
+	}
+}
