@@ -2,7 +2,7 @@
  * Gives every running sequence a lane of the picture of steps, and keeps it there until it ends or is preempted: a lane that falls
  * free goes to the next one admitted, as its place in the batch does. Knows events, no canvas.
  */
-import type { StepEvent } from "nano-vllm";
+import type { StepEvent } from "../../../src/engine/events.ts";
 
 export interface StepColumn {
 	/** Where the step stands in the history. */

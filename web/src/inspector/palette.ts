@@ -1,8 +1,8 @@
 /** The colours pictures are painted with, read from CSS variables, so that they follow the page's theme. */
 import {
 	NUM_HUES,
-	type Pattern,
 	PATTERNS,
+	type Pattern,
 	type SequenceStyle,
 } from "./sequence-style.ts";
 

@@ -8,8 +8,10 @@ import type { Palette } from "./palette.ts";
 import { nameOf, styleOf } from "./sequence-style.ts";
 
 export interface StepsView {
-	/** Steps up to the moment shown, oldest first. */
+	/** Oldest first. */
 	readonly columns: readonly StepColumn[];
+	/** Those before it are shown. */
+	readonly end: number;
 	/** maxNumBatchedTokens */
 	readonly budget: number;
 	/** Lanes to make room for. */
@@ -35,8 +37,8 @@ export function stepAt(
 	y: number,
 ): { column: StepColumn; arrival: number | null } | null {
 	const fromEnd = Math.floor((width - x) / view.columnWidth);
-	const column = view.columns[view.columns.length - 1 - fromEnd];
-	if (column === undefined) return null;
+	const column = view.columns[view.end - 1 - fromEnd];
+	if (fromEnd < 0 || column === undefined) return null;
 	const lane = Math.floor((y - LANES_TOP) / laneHeight(view, height));
 	const row = column.lanes.indexOf(lane);
 	return { column, arrival: column.event.rows[row]?.arrival ?? null };
@@ -56,10 +58,10 @@ export function stepsPicture(view: () => StepsView): Picture {
 			const numNew =
 				whole || before === null || last === null || !canShift(before, now)
 					? null
-					: numColumnsSince(now.columns, last);
+					: numColumnsSince(now, last);
 			before = now;
-			const { columns, columnWidth } = now;
-			last = columns[columns.length - 1] ?? null;
+			const { columns, end, columnWidth } = now;
+			last = columns[end - 1] ?? null;
 			if (numNew === 0) return;
 			const numVisible = Math.ceil(size.width / columnWidth);
 			if (numNew === null || numNew >= numVisible) {
@@ -86,11 +88,11 @@ function canShift(before: StepsView, now: StepsView): boolean {
 
 /** null: `last` is not among them, so the moment shown jumped. */
 function numColumnsSince(
-	columns: readonly StepColumn[],
+	{ columns, end }: StepsView,
 	last: StepColumn,
 ): number | null {
-	for (let i = columns.length - 1; i >= 0; i--) {
-		if (columns[i] === last) return columns.length - 1 - i;
+	for (let i = end - 1; i >= 0; i--) {
+		if (columns[i] === last) return end - 1 - i;
 		if (columns[i].index < last.index) return null;
 	}
 	return null;
@@ -117,14 +119,14 @@ function paintColumns(
 	view: StepsView,
 	numColumns: number,
 ): void {
-	const { columns, columnWidth } = view;
-	const first = Math.max(0, columns.length - numColumns);
-	for (let i = first; i < columns.length; i++) {
-		const x = size.width - (columns.length - i) * columnWidth;
+	const { columns, end, columnWidth } = view;
+	const first = Math.max(0, end - numColumns);
+	for (let i = first; i < end; i++) {
+		const x = size.width - (end - i) * columnWidth;
 		paintBudget(ctx, palette, view, columns[i], x);
 		paintLanes(ctx, size, palette, view, columns[i], x, i);
 	}
-	const from = size.width - (columns.length - first) * columnWidth;
+	const from = size.width - (end - first) * columnWidth;
 	ctx.fillStyle = palette.line;
 	ctx.fillRect(from, BUDGET_HEIGHT, size.width - from, 1);
 	ctx.fillRect(from, 0, size.width - from, 1);

@@ -70,6 +70,11 @@ function paintUsage(
 	for (let x = 0; x < marks.length; x++) {
 		if (marks[x] === 0) continue;
 		const tall = marks[x] === 2;
-		ctx.fillRect(x, size.height - MARKS_HEIGHT + (tall ? 0 : 3), 2, tall ? MARKS_HEIGHT : 3);
+		ctx.fillRect(
+			x,
+			size.height - MARKS_HEIGHT + (tall ? 0 : 3),
+			2,
+			tall ? MARKS_HEIGHT : 3,
+		);
 	}
 }

@@ -1,0 +1,312 @@
+/**
+ * What a reader watches of an engine: its events as history, the moment shown (live, or one that was), and what is pointed at, the same
+ * in every picture. Knows no canvas and no page.
+ */
+import type { EngineEvent } from "../../../src/engine/events.ts";
+import { History, timeOf } from "../../../src/inspector/history.ts";
+import type { InspectorState } from "../../../src/inspector/state.ts";
+import { createFrames, type Frames } from "./frames.ts";
+import { Lanes, type StepColumn } from "./lanes.ts";
+
+/** What moment is shown. */
+export type Mode =
+	| { readonly kind: "live" }
+	/** After this event. */
+	| { readonly kind: "still"; readonly index: number }
+	| { readonly kind: "playing"; readonly index: number; readonly speed: number };
+
+export interface WatchOptions {
+	/** As requestAnimationFrame. */
+	readonly requestFrame: (call: (ms: number) => void) => unknown;
+	/** Memory for history, roughly. */
+	readonly maxBytes: number;
+}
+
+type Listener = () => void;
+
+/** Columns kept, whatever room history has: some minutes at a hundred steps a second. */
+const MAX_COLUMNS = 40_000;
+/** Room for lanes grows to these, so that the picture seldom has to be painted anew. */
+const LANE_STEPS = [8, 16, 32, 64, 128, 256, 512, 1024];
+
+export class Watch {
+	readonly frames: Frames;
+	readonly history: History;
+	readonly #requestFrame: WatchOptions["requestFrame"];
+	readonly #lanes = new Lanes();
+	readonly #columns: StepColumn[] = [];
+	#maxNumLanes = 0;
+	#mode: Mode = { kind: "live" };
+	/** Why no more events come. */
+	#end: string | null = null;
+	#pointed: number | null = null;
+	#pointedBlock: number | null = null;
+	#selectedBlock: number | null = null;
+	#selectedStep: number | null = null;
+	readonly #listeners = new Set<Listener>();
+	readonly #engineListeners = new Set<Listener>();
+
+	constructor({
+		requestFrame = (call) => requestAnimationFrame(call),
+		maxBytes,
+	}: Partial<WatchOptions> = {}) {
+		this.#requestFrame = requestFrame;
+		this.frames = createFrames(requestFrame);
+		this.history = new History(maxBytes === undefined ? {} : { maxBytes });
+	}
+
+	/** Calls back whenever the moment shown, or what is pointed at, may be another. */
+	readonly subscribe = (changed: Listener): (() => void) => {
+		this.#listeners.add(changed);
+		return () => this.#listeners.delete(changed);
+	};
+
+	/** Calls back when another engine, or one at all, is told of. */
+	readonly subscribeToEngine = (changed: Listener): (() => void) => {
+		this.#engineListeners.add(changed);
+		return () => this.#engineListeners.delete(changed);
+	};
+
+	push(event: EngineEvent): void {
+		this.#end = null;
+		this.history.push(event);
+		const index = this.history.lastIndex;
+		if (event.type === "snapshot") {
+			const last = this.#columns.at(-1)?.event;
+			if (last !== undefined && event.step < last.step) this.#columns.length = 0;
+			this.#lanes.reset(event.running);
+			for (const call of this.#engineListeners) call();
+		}
+		if (event.type === "step") {
+			const column = this.#lanes.place(event, index);
+			this.#columns.push(column);
+			this.#maxNumLanes = Math.max(this.#maxNumLanes, column.numLanes);
+			this.#forget();
+		}
+		if (this.#mode.kind === "live") this.#changed();
+	}
+
+	/** The events' source is gone. */
+	end(reason: string): void {
+		this.#end = reason;
+		this.#changed();
+	}
+
+	get endReason(): string | null {
+		return this.#end;
+	}
+
+	/** Whether anything was told at all. */
+	get isTold(): boolean {
+		return this.history.live !== null;
+	}
+
+	get mode(): Mode {
+		return this.#mode;
+	}
+
+	/** The engine at the moment shown; to be read at once, as it changes in place. null: nothing was told yet. */
+	get state(): InspectorState | null {
+		if (!this.isTold) return null;
+		return this.#mode.kind === "live"
+			? this.history.live
+			: this.history.seek(this.index);
+	}
+
+	/** Index of the last event of the moment shown. */
+	get index(): number {
+		const { firstIndex, lastIndex } = this.history;
+		if (this.#mode.kind === "live") return lastIndex;
+		return Math.min(lastIndex, Math.max(firstIndex, this.#mode.index));
+	}
+
+	/** Milliseconds of the moment shown, and of all that are kept. */
+	get span(): { startMs: number; endMs: number; atMs: number } {
+		if (!this.isTold) return { startMs: 0, endMs: 0, atMs: 0 };
+		const { history } = this;
+		return {
+			startMs: timeOf(history.event(history.firstIndex)),
+			endMs: timeOf(history.event(history.lastIndex)),
+			atMs: timeOf(history.event(this.index)),
+		};
+	}
+
+	/** All kept steps, oldest first. */
+	get columns(): readonly StepColumn[] {
+		return this.#columns;
+	}
+
+	/** Steps up to the moment shown. */
+	get numColumnsShown(): number {
+		if (this.#mode.kind === "live") return this.#columns.length;
+		return firstWhere(this.#columns, (column) => column.index > this.index);
+	}
+
+	/** Lanes that pictures make room for. */
+	get numLanes(): number {
+		const least = this.#maxNumLanes;
+		return LANE_STEPS.find((it) => it >= least) ?? least;
+	}
+
+	/** Shows the moment after an event. */
+	goTo(index: number): void {
+		this.#show({ kind: "still", index });
+	}
+
+	goToTime(ms: number): void {
+		if (!this.isTold) return;
+		const index = this.history.indexAt(ms);
+		if (index >= this.history.lastIndex && this.#mode.kind === "live") return;
+		this.goTo(index);
+	}
+
+	/** Holds what is shown; the engine goes on. */
+	freeze(): void {
+		this.goTo(this.index);
+	}
+
+	goLive(): void {
+		this.#show({ kind: "live" });
+	}
+
+	/** Shows the moment so many steps further; back where negative. */
+	nudge(numSteps: number): void {
+		const columns = this.#columns;
+		if (columns.length === 0) return;
+		const at = this.numColumnsShown - 1 + numSteps;
+		this.goTo(columns[Math.max(0, Math.min(columns.length - 1, at))].index);
+	}
+
+	/** Goes on from the moment shown as it went, so many times faster, until the latest event. */
+	play(speed: number): void {
+		if (!this.isTold) return;
+		const mode: Mode = { kind: "playing", index: this.index, speed };
+		this.#show(mode);
+		let timeMs = this.span.atMs;
+		let lastMs: number | null = null;
+		const advance = (ms: number) => {
+			if (this.#mode.kind !== "playing" || this.#mode.speed !== speed) return;
+			timeMs += lastMs === null ? 0 : (ms - lastMs) * speed;
+			lastMs = ms;
+			const index = this.history.indexAt(timeMs);
+			if (index >= this.history.lastIndex) return this.goTo(index);
+			if (index !== this.#mode.index)
+				this.#show({ kind: "playing", index, speed });
+			this.#requestFrame(advance);
+		};
+		this.#requestFrame(advance);
+	}
+
+	/** The sequence that is pointed at. */
+	get pointed(): number | null {
+		return this.#pointed;
+	}
+
+	point(arrival: number | null): void {
+		if (arrival === this.#pointed) return;
+		this.#pointed = arrival;
+		this.#changed();
+	}
+
+	get pointedBlock(): number | null {
+		return this.#pointedBlock;
+	}
+
+	/** Points at the block's first holder too. */
+	pointAtBlock(block: number | null): void {
+		if (block === this.#pointedBlock) return;
+		this.#pointedBlock = block;
+		const owners = block === null ? [] : this.state?.blocks.owners[block];
+		this.#pointed = owners?.[0] ?? null;
+		this.#changed();
+	}
+
+	get selectedBlock(): number | null {
+		return this.#selectedBlock;
+	}
+
+	selectBlock(block: number | null): void {
+		this.#selectedBlock = block;
+		this.#changed();
+	}
+
+	/** From the selected block, or to the first. */
+	moveBlock(by: number): void {
+		const last = (this.state?.engine.numBlocks ?? 0) - 1;
+		const from = this.#selectedBlock;
+		if (last < 0) return;
+		if (from === null && Number.isFinite(by)) return this.selectBlock(0);
+		const to = (from ?? 0) + by;
+		if (Number.isFinite(by) && (to < 0 || to > last)) return;
+		this.selectBlock(Math.max(0, Math.min(last, to)));
+	}
+
+	get selectedStep(): number | null {
+		return this.#selectedStep;
+	}
+
+	selectStep(step: number | null): void {
+		if (step === this.#selectedStep) return;
+		this.#selectedStep = step;
+		this.#changed();
+	}
+
+	/** From the selected step, or to the latest shown. */
+	moveStep(by: number): void {
+		const end = this.numColumnsShown;
+		if (end === 0) return;
+		const from =
+			this.#selectedStep === null ? end : this.#columnOf(this.#selectedStep);
+		const to = Math.max(0, Math.min(end - 1, from + by));
+		this.selectStep(this.#columns[to].event.step);
+	}
+
+	/** null: none is selected, or it is kept no more. */
+	selectedColumn(): StepColumn | null {
+		if (this.#selectedStep === null) return null;
+		const column = this.#columns[this.#columnOf(this.#selectedStep)];
+		return column?.event.step === this.#selectedStep ? column : null;
+	}
+
+	lastColumn(): StepColumn | null {
+		return this.#columns[this.numColumnsShown - 1] ?? null;
+	}
+
+	#columnOf(step: number): number {
+		return firstWhere(this.#columns, ({ event }) => event.step >= step);
+	}
+
+	#show(mode: Mode): void {
+		this.#mode = mode;
+		this.#changed();
+	}
+
+	#changed(): void {
+		for (const call of this.#listeners) call();
+	}
+
+	/** What history forgot, and more than is good to walk through. */
+	#forget(): void {
+		const { firstIndex } = this.history;
+		const columns = this.#columns;
+		const isFull = columns.length > MAX_COLUMNS;
+		if (!isFull && columns[0].index >= firstIndex) return;
+		const numOld = firstWhere(columns, ({ index }) => index >= firstIndex);
+		columns.splice(0, Math.max(numOld, isFull ? MAX_COLUMNS / 8 : 0));
+	}
+}
+
+/** Index of the first column for which it holds, as it does for all behind; their number where for none. */
+function firstWhere(
+	columns: readonly StepColumn[],
+	holds: (column: StepColumn) => boolean,
+): number {
+	let low = 0;
+	let high = columns.length;
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if (holds(columns[middle])) high = middle;
+		else low = middle + 1;
+	}
+	return low;
+}

@@ -1,0 +1,78 @@
+/** Loads the engine with a pool of so many tokens. The engine is told bytes; how many a token takes is seen from a first load. */
+import type { EngineInfo } from "../../../src/engine/events.ts";
+import type { Engine, EngineSettings } from "../engine.ts";
+import type { PoolSettings } from "./scenarios.ts";
+
+export type Reload = (settings: EngineSettings) => Promise<Engine>;
+
+/** Room for at least some hundred tokens of any model a tab can run. */
+const FIRST_BYTES = 2 ** 26;
+const FIRST_EVENT_MS = 5000;
+
+export interface PoolLoader {
+	/** @throws what the load failed with */
+	load(settings: PoolSettings): Promise<Engine>;
+}
+
+/** @param first the engine there is now: its maxModelLen is the model's, as long as nothing was loaded with a small pool */
+export function createPoolLoader(reload: Reload, first: Engine): PoolLoader {
+	const { maxModelLen } = first.facts;
+	let bytesPerToken: number | null = null;
+	return {
+		async load(settings) {
+			const { poolTokens, ...rest } = settings;
+			const start = (kvCacheMemoryBytes: number) =>
+				reload({
+					...rest,
+					kvCacheMemoryBytes,
+					maxModelLen: longestOf(settings, maxModelLen),
+				});
+			const bytes =
+				bytesPerToken === null
+					? FIRST_BYTES
+					: Math.ceil(poolTokens * bytesPerToken);
+			const engine = await start(bytes);
+			const { numBlocks, blockSize } = await infoOf(engine);
+			if (numBlocks === Math.floor(poolTokens / blockSize)) return engine;
+			bytesPerToken = bytes / (numBlocks * blockSize);
+			return start(Math.ceil(poolTokens * bytesPerToken));
+		},
+	};
+}
+
+/** What the pool holds; without chunks, what a step holds too. */
+function longestOf(settings: PoolSettings, maxModelLen: number): number {
+	const { poolTokens, enableChunkedPrefill, maxNumBatchedTokens } = settings;
+	return Math.min(
+		maxModelLen,
+		poolTokens,
+		enableChunkedPrefill ? maxModelLen : maxNumBatchedTokens,
+	);
+}
+
+/** @throws Error where the engine shows no events */
+export function infoOf(engine: Engine): Promise<EngineInfo> {
+	return new Promise((resolve, reject) => {
+		const stop = engine.observe(
+			(event) => {
+				if (event.type !== "snapshot") return;
+				resolve(event.engine);
+				end();
+			},
+			(reason) => reject(new Error(reason)),
+		);
+		const timer = setTimeout(() => {
+			reject(
+				new Error(
+					"the engine shows no events, so its pool cannot be measured. Reload the page.",
+				),
+			);
+			end();
+		}, FIRST_EVENT_MS);
+		const end = () => {
+			clearTimeout(timer);
+			// The first event may come before `observe` returns.
+			queueMicrotask(() => stop());
+		};
+	});
+}

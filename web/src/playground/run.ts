@@ -1,0 +1,104 @@
+/** Fires requests at an engine and measures what comes back. Knows no page. */
+import type { EngineEvent } from "nano-vllm";
+import type { Engine } from "../engine.ts";
+import { AnswerMeter, EngineMeter, type RunFigures } from "./run-figures.ts";
+import type { Request } from "./workload.ts";
+
+export interface RunContext {
+	readonly signal: AbortSignal;
+	/** Milliseconds, monotonic. */
+	readonly now: () => number;
+	/** Hears the engine's events, a snapshot first. */
+	readonly onEvent: (event: EngineEvent) => void;
+}
+
+/** How long events of the last step may be on their way after the last answer. */
+const LAST_EVENTS_MS = 60;
+/** How long the first event may take; an engine that shows none says nothing at all. */
+const FIRST_EVENT_MS = 1000;
+
+/** @throws what the engine says, or the signal's reason */
+export async function run(
+	engine: Engine,
+	requests: readonly Request[],
+	{ signal, now, onEvent }: RunContext,
+): Promise<RunFigures> {
+	const meter = new EngineMeter();
+	const first = Promise.withResolvers<void>();
+	const stop = engine.observe(
+		(event) => {
+			meter.push(event);
+			onEvent(event);
+			first.resolve();
+		},
+		() => first.resolve(),
+	);
+	try {
+		await Promise.race([first.promise, sleep(FIRST_EVENT_MS)]);
+		const answers = new AnswerMeter(now());
+		await fire(engine, requests, answers, now, signal);
+		const endMs = now();
+		await sleep(LAST_EVENTS_MS);
+		return answers.figures(endMs, meter.figures());
+	} finally {
+		stop();
+	}
+}
+
+/** All at once but those that wait for tokens of the others. The first failure ends all. */
+async function fire(
+	engine: Engine,
+	requests: readonly Request[],
+	answers: AnswerMeter,
+	now: () => number,
+	outer: AbortSignal,
+): Promise<void> {
+	const failed = new AbortController();
+	const signal = AbortSignal.any([outer, failed.signal]);
+	const waiting = requests.filter(({ afterTokens }) => afterTokens > 0);
+	const running: Promise<void>[] = [];
+	const send = (request: Request) =>
+		running.push(
+			answer(engine, request, answers, now, signal, sendDue).catch((cause) => {
+				failed.abort(cause);
+				throw cause;
+			}),
+		);
+	const sendDue = () => {
+		while (
+			waiting.length > 0 &&
+			waiting[0].afterTokens <= answers.numOutputTokens
+		)
+			send(waiting.shift() as Request);
+	};
+	for (const request of requests) if (request.afterTokens === 0) send(request);
+	// Grows while it is walked, as late requests are sent.
+	for (let i = 0; i < running.length; i++) await running[i];
+	for (const request of waiting.splice(0)) send(request);
+	await Promise.all(running);
+	outer.throwIfAborted();
+}
+
+async function answer(
+	engine: Engine,
+	{ prompt, numOutputTokens }: Request,
+	answers: AnswerMeter,
+	now: () => number,
+	signal: AbortSignal,
+	onTokens: () => void,
+): Promise<void> {
+	const count = answers.request(now());
+	const sampling = {
+		temperature: 0,
+		maxTokens: numOutputTokens,
+		ignoreEos: true,
+	};
+	for await (const { tokens } of engine.streamText(prompt, sampling, signal)) {
+		count(tokens.length, now());
+		onTokens();
+	}
+}
+
+function sleep(ms: number): Promise<void> {
+	return new Promise((resolve) => setTimeout(resolve, ms));
+}
