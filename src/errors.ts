@@ -27,6 +27,7 @@ export type ErrorCode =
 	| "device_lost"
 	| "backend_failed" // a step threw; the requests in it are lost
 	| "aborted"
+	| "not_paused" // a step asked of an engine that runs by itself
 	| "engine_closed";
 
 /** @example throw new NanoVllmError("prompt_too_long", "prompt has 5,000 tokens, maxModelLen is 4,096. Shorten it or raise maxModelLen.") */

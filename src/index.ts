@@ -5,7 +5,22 @@ export type {
 	SamplingParams,
 	SamplingParamsInput,
 } from "./config.ts";
-export type { EngineEvent } from "./engine/events.ts";
+export type {
+	ArrivalEvent,
+	BlockState,
+	EndEvent,
+	EngineCounters,
+	EngineEvent,
+	EngineInfo,
+	EngineListener,
+	OutputEvent,
+	PauseEvent,
+	SequenceInfo,
+	SequenceState,
+	SnapshotEvent,
+	StepEvent,
+	StepRowEvent,
+} from "./engine/events.ts";
 export type { EngineStats } from "./engine/llm-engine.ts";
 export type {
 	CompletionDelta,

@@ -8,6 +8,7 @@ import {
 	show,
 } from "./config.ts";
 import type { Adapter } from "./engine/adapters.ts";
+import type { EngineListener } from "./engine/events.ts";
 import { type EngineStats, LlmEngine } from "./engine/llm-engine.ts";
 import {
 	type CompletionDelta,
@@ -297,6 +298,34 @@ export class LLM {
 
 	stats(): EngineStats {
 		return this.#engine.stats();
+	}
+
+	/**
+	 * Tells what the engine does: everything as it is now, then each arrival, step, output and end (engine/events.ts). A listener is called
+	 * between steps: one that takes long delays them, one that throws is dropped. While nobody listens it costs nothing.
+	 * @returns a function that ends it
+	 */
+	observe(listener: EngineListener): () => void {
+		return this.#engine.observe(listener);
+	}
+
+	/** Whether `pause` was called last, or `resume`. */
+	get isPaused(): boolean {
+		return this.#engine.isPaused;
+	}
+
+	/** Runs no more steps; requests are taken and wait, and may be aborted. Resolves when no step is running. */
+	pause(): Promise<void> {
+		return this.#engine.pause();
+	}
+
+	async resume(): Promise<void> {
+		this.#engine.resume();
+	}
+
+	/** Runs one step of a paused engine. Resolves when its tokens were handed out; at once where nothing waits to run. @throws not_paused */
+	step(): Promise<void> {
+		return this.#engine.step();
 	}
 
 	/** Forgets cached prefixes that no running request uses. */

@@ -6,6 +6,7 @@
  * least recently used first, so a later prompt can take them back. Every operation is O(1) per block.
  */
 import { assert } from "../errors.ts";
+import type { BlockState } from "./events.ts";
 import type { Sequence } from "./sequence.ts";
 
 /** Hashes (prefix, tokens of one block) to a safe integer. A collision costs a miss, never a wrong hit. */
@@ -15,6 +16,14 @@ export type BlockHash = (
 	start: number,
 	length: number,
 ) => number;
+
+/** What happened to blocks, for who looks on. */
+export interface BlockChanges {
+	/** Whose state is another. */
+	readonly blocks: Set<number>;
+	/** Whose cached prefix was dropped to make room. */
+	evicted: number[];
+}
 
 export class BlockManager {
 	readonly numBlocks: number;
@@ -38,6 +47,8 @@ export class BlockManager {
 	readonly #tokens: Int32Array;
 	readonly #blockOfHash = new Map<number, number>();
 	#lastContentId = 0;
+	/** null: nobody looks on. */
+	#changes: BlockChanges | null = null;
 
 	constructor(
 		numBlocks: number,
@@ -66,6 +77,28 @@ export class BlockManager {
 
 	get numFreeBlocks(): number {
 		return this.#numFree;
+	}
+
+	/** Writes down in `changes` what happens from now on; null: no more. */
+	watch(changes: BlockChanges | null): void {
+		this.#changes = changes;
+	}
+
+	stateOf(block: number): BlockState {
+		const contentId = this.#contentId[block];
+		return {
+			block,
+			numReferences: this.#refCount[block],
+			contentId,
+			parentContentId: contentId === 0 ? 0 : this.#parentContentId[block],
+			isCached: this.#isCached(block),
+		};
+	}
+
+	/** The tokens of a block with content. */
+	tokensOf(block: number): number[] {
+		const start = block * this.blockSize;
+		return Array.from(this.#tokens.subarray(start, start + this.blockSize));
 	}
 
 	/**
@@ -136,6 +169,7 @@ export class BlockManager {
 			const block = seq.blockTable[i];
 			assert(this.#refCount[block] > 0, "only referenced blocks are released");
 			if (--this.#refCount[block] === 0) this.#free(block);
+			this.#changes?.blocks.add(block);
 		}
 		seq.numBlocks = 0;
 		seq.numRegisteredBlocks = 0;
@@ -172,6 +206,7 @@ export class BlockManager {
 		start: number,
 	): void {
 		const { blockSize } = this;
+		this.#changes?.blocks.add(block);
 		this.#parentContentId[block] = parentContentId;
 		this.#tokens.set(
 			tokenIds.subarray(start, start + blockSize),
@@ -191,12 +226,18 @@ export class BlockManager {
 
 	#clearContent(block: number): void {
 		if (this.#contentId[block] === 0) return;
+		this.#changes?.blocks.add(block);
+		if (this.#isCached(block)) this.#blockOfHash.delete(this.#hashOf[block]);
 		this.#contentId[block] = 0;
-		if (this.#blockOfHash.get(this.#hashOf[block]) === block)
-			this.#blockOfHash.delete(this.#hashOf[block]);
+	}
+
+	/** Whether the prefix cache names it. */
+	#isCached(block: number): boolean {
+		return this.#blockOfHash.get(this.#hashOf[block]) === block;
 	}
 
 	#reference(block: number): void {
+		this.#changes?.blocks.add(block);
 		if (this.#refCount[block]++ > 0) return;
 		this.#unlink(block);
 	}
@@ -205,14 +246,16 @@ export class BlockManager {
 		const block = this.#next[this.numBlocks];
 		assert(block !== this.numBlocks, "a block is taken only where one is free");
 		this.#unlink(block);
+		if (this.#contentId[block] !== 0) this.#changes?.evicted.push(block);
 		this.#clearContent(block);
+		this.#changes?.blocks.add(block);
 		this.#refCount[block] = 1;
 		return block;
 	}
 
 	/** Blocks a later prompt could hit go to the back of the free list, blocks without content to the front. */
 	#free(block: number): void {
-		const cached = this.#blockOfHash.get(this.#hashOf[block]) === block;
+		const cached = this.#isCached(block);
 		if (!cached) this.#contentId[block] = 0;
 		const before = cached ? this.#previous[this.numBlocks] : this.numBlocks;
 		const after = this.#next[before];

@@ -2,10 +2,18 @@
  * What an engine tells who listens: enough to draw every step, the queues and every block of the KV cache, and to know afterwards
  * what was where. Plain data: it crosses threads and HTTP as JSON. Nothing is made, and nothing costs, while nobody listens.
  *
- * The first event a listener gets is a snapshot; each later one says what changed. Sequences are named by `arrival`, counted up over
- * an engine's life. Times are milliseconds of one monotonic clock.
+ * The first event a listener gets is a snapshot; each later one says what changed, and another snapshot replaces all that was told before
+ * (after a reset of the prefix cache, or where a listener missed something). Sequences are named by `arrival`, counted up over an engine's
+ * life. Times are milliseconds of one monotonic clock.
+ *
+ * Of a long queue its head is told, MAX_TOLD_WAITING sequences: who waits behind it arrives, for a listener, when it comes forward.
  */
 import type { FinishReason } from "./sequence.ts";
+
+export type EngineListener = (event: EngineEvent) => void;
+
+/** So many waiting sequences are told of, and numWaiting counts all: 100,000 in every step would be more than anybody draws. */
+export const MAX_TOLD_WAITING = 256;
 
 export type EngineEvent =
 	| SnapshotEvent
@@ -36,9 +44,12 @@ export interface SnapshotEvent {
 	/** Steps scheduled so far. */
 	readonly step: number;
 	readonly paused: boolean;
-	/** Arrivals, first to run first. */
+	/** Arrivals, first to run first; the head of the queue. */
 	readonly waiting: readonly number[];
+	/** How many wait, told of or not. */
+	readonly numWaiting: number;
 	readonly running: readonly number[];
+	/** Those that run, and the head of the queue. */
 	readonly sequences: readonly SequenceState[];
 	/** Blocks that are referenced or hold a cached prefix; all others are free and empty. */
 	readonly blocks: readonly BlockState[];
@@ -50,6 +61,7 @@ export interface ArrivalEvent {
 	readonly type: "arrival";
 	readonly atMs: number;
 	readonly sequence: SequenceInfo;
+	readonly numWaiting: number;
 }
 
 /** A step was scheduled and handed to the device. */
@@ -58,12 +70,12 @@ export interface StepEvent {
 	readonly step: number;
 	/** When the scheduler began. */
 	readonly startMs: number;
-	/** When the device had the step. */
+	/** When the device had the step; one that runs before is still being computed then, where steps overlap. */
 	readonly submitMs: number;
 	/** Decodes first, as they lie in the batch. */
 	readonly rows: readonly StepRowEvent[];
 	readonly numTokens: number;
-	/** Arrivals that were given a place among the running ones in this step, with the tokens they found in the prefix cache. */
+	/** Arrivals that were given a place among the running ones in this step, with the tokens they found in the prefix cache or share with a sibling. */
 	readonly admitted: readonly {
 		readonly arrival: number;
 		readonly numCachedTokens: number;
@@ -71,6 +83,7 @@ export interface StepEvent {
 	/** Arrivals that lost their blocks to others and wait again. */
 	readonly preempted: readonly number[];
 	readonly waiting: readonly number[];
+	readonly numWaiting: number;
 	readonly running: readonly number[];
 	/** Blocks whose state is another than at the event before. */
 	readonly blocks: readonly BlockState[];
@@ -112,6 +125,7 @@ export interface EndEvent {
 	readonly atMs: number;
 	readonly arrival: number;
 	readonly reason: FinishReason | "error";
+	readonly numWaiting: number;
 	/** Blocks whose state is another than at the event before. */
 	readonly blocks: readonly BlockState[];
 }
@@ -139,8 +153,9 @@ export interface SequenceInfo {
 export interface SequenceState extends SequenceInfo {
 	readonly status: "waiting" | "running";
 	readonly outputTokenIds: readonly number[];
+	/** Tokens whose keys and values are in the cache, or will be once the steps submitted have run. */
 	readonly numComputedTokens: number;
-	/** Prompt tokens found in the prefix cache; null before it first runs. */
+	/** Prompt tokens found in the prefix cache when it first ran; null before. */
 	readonly numCachedTokens: number | null;
 	readonly blockTable: readonly number[];
 }
@@ -155,6 +170,8 @@ export interface BlockState {
 	readonly parentContentId: number;
 	/** Whether a later prompt can find it. */
 	readonly isCached: boolean;
+	/** In snapshots alone, of cached blocks that no sequence holds: what is in them. */
+	readonly tokenIds?: readonly number[];
 }
 
 /** Counted from the engine's start. */

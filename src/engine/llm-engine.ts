@@ -3,25 +3,26 @@
  * Where the backend can, step n+1 is scheduled and submitted while step n runs, and ids are read one step late (vLLM's async
  * scheduling): a row of a sequence that turned out finished is dropped.
  */
-import type {
-	Executable,
-	LogprobTable,
-	RowFailure,
-	StepOutput,
-} from "../backends/backend.ts";
+import type { Executable, StepOutput } from "../backends/backend.ts";
 import { assert, NanoVllmError } from "../errors.ts";
 import { type Adapter, AdapterSlots } from "./adapters.ts";
 import { createPacker, type PackedStep } from "./batch.ts";
 import { BlockManager } from "./block-manager.ts";
+import type { EngineListener, SnapshotEvent } from "./events.ts";
+import { MaskWait } from "./mask-wait.ts";
+import { Observer } from "./observer.ts";
 import type {
 	EngineRequest,
 	LogprobEntry,
 	RequestMetrics,
 	RequestSink,
 } from "./request.ts";
+import { logprobsOf, rowError } from "./row-results.ts";
 import { SaltedRoots } from "./salted-roots.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Sequence, type SequenceParams, type StepRow } from "./sequence.ts";
+import { type Observed, takeSnapshot } from "./snapshot.ts";
+import { StepGate, type StepWaiter } from "./step-gate.ts";
 
 export interface LlmEngineConfig {
 	readonly blockSize: number;
@@ -72,6 +73,9 @@ interface RequestState extends EngineRequest {
 }
 
 interface Flight {
+	readonly step: number;
+	/** Who asked for this step of a paused engine. */
+	readonly waiter: StepWaiter | null;
 	readonly rows: readonly StepRow[];
 	readonly output: Promise<StepOutput>;
 }
@@ -85,10 +89,17 @@ export class LlmEngine {
 	readonly #scheduler: Scheduler;
 	readonly #pack: ReturnType<typeof createPacker>;
 	readonly #requests = new Map<string, RequestState>();
+	/** Those whose prompt the step about to run completes: their other sequences follow it. */
+	readonly #computed: RequestState[] = [];
 	/** Constrained sequences whose next mask is being worked out. */
-	readonly #unmasked = new Set<Sequence>();
-	/** Ends a wait for masks: there may be something else to run. */
-	#stopWaiting = () => {};
+	readonly #unmasked = new MaskWait((seq, cause) =>
+		this.#fail(seq, asNanoVllmError(cause, "a constraint failed")),
+	);
+	readonly #gate = new StepGate();
+	/** What it is that listeners are told about. */
+	readonly #observed: Observed;
+	/** null: nobody listens. */
+	#observer: Observer | null = null;
 	#loop: Promise<void> | null = null;
 	/** Why no request is taken any more; null while open. */
 	#closed: NanoVllmError | null = null;
@@ -111,6 +122,7 @@ export class LlmEngine {
 		this.#salts = new SaltedRoots(executable.numBlocks);
 		this.#scheduler = new Scheduler(config, this.#blocks, this.#adapters);
 		this.#pack = createPacker(config, (it) => this.#adapters.slotOf(it));
+		this.#observed = this.#whatIsObserved();
 	}
 
 	/** Queues a request and starts the loop if it rests. Prompt and parameters are checked by the caller. @throws engine_closed */
@@ -150,9 +162,9 @@ export class LlmEngine {
 		const unfinished = new Set(sequences);
 		const state = { ...request, sequences, metrics, unfinished };
 		this.#requests.set(requestId, { ...state, numStarted: 1 });
-		this.#scheduler.add(sequences[0]);
+		this.#queue(sequences[0]);
 		this.#loop ??= this.#run();
-		this.#stopWaiting();
+		this.#unmasked.stop();
 		return metrics;
 	}
 
@@ -173,6 +185,56 @@ export class LlmEngine {
 			this.#scheduler.finish(seq, "abort");
 			this.#finished(request, seq);
 		}
+	}
+
+	/** Tells a listener everything as it is, then what changes. One that throws is dropped. @returns a function that ends it */
+	observe(listener: EngineListener): () => void {
+		this.#observer ??= new Observer(this.#observed, () => {
+			this.#observer = null;
+		});
+		return this.#observer.add(listener);
+	}
+
+	/** Everything as it is, in the words of events.ts. */
+	snapshot(): SnapshotEvent {
+		return takeSnapshot(this.#observed);
+	}
+
+	get isPaused(): boolean {
+		return this.#gate.isShut;
+	}
+
+	/** Schedules nothing more; requests are taken and wait. Resolves when no step runs. */
+	async pause(): Promise<void> {
+		if (!this.#gate.isShut) {
+			this.#gate.shut();
+			this.#observer?.paused(true);
+		}
+		if (this.#loop === null) return;
+		const rest = this.#gate.rest();
+		this.#unmasked.stop();
+		await rest;
+	}
+
+	resume(): void {
+		if (!this.#gate.isShut) return;
+		this.#gate.open();
+		this.#observer?.paused(false);
+		this.#unmasked.stop();
+	}
+
+	/** Runs one step of a paused engine. Resolves when its results were read, at once where there is nothing to run. @throws not_paused, and why a step failed */
+	async step(): Promise<void> {
+		if (this.#closed !== null) throw this.#closed;
+		if (!this.#gate.isShut)
+			throw new NanoVllmError(
+				"not_paused",
+				"step runs one step of a paused engine, and this one runs by itself. Call pause first.",
+			);
+		if (this.#loop === null) return;
+		const accepted = this.#gate.step();
+		this.#unmasked.stop();
+		await accepted;
 	}
 
 	stats(): EngineStats {
@@ -201,6 +263,7 @@ export class LlmEngine {
 
 	resetPrefixCache(): void {
 		this.#blocks.resetPrefixCache();
+		this.#observer?.refresh();
 	}
 
 	/** An adapter that no request uses any more leaves its slot. */
@@ -219,26 +282,59 @@ export class LlmEngine {
 		await this.#executable.close();
 	}
 
+	#whatIsObserved(): Observed {
+		const { numBlocks } = this.#executable;
+		const config = this.#config;
+		return {
+			info: {
+				blockSize: config.blockSize,
+				numBlocks,
+				maxNumSeqs: config.maxNumSeqs,
+				maxNumBatchedTokens: config.maxNumBatchedTokens,
+				enablePrefixCaching: config.enablePrefixCaching,
+				enableChunkedPrefill: config.enableChunkedPrefill,
+				overlaps: this.#overlaps,
+			},
+			blocks: this.#blocks,
+			scheduler: this.#scheduler,
+			now: config.now,
+			arrivalMsOf: ({ requestId }) =>
+				this.#requests.get(requestId)?.metrics.arrivalMs ?? config.now(),
+			progress: () => ({
+				numSteps: this.#numSteps,
+				isPaused: this.#gate.isShut,
+				numPromptTokens: this.#numPromptTokens,
+				numGenerationTokens: this.#numGenerationTokens,
+			}),
+		};
+	}
+
+	get #overlaps(): boolean {
+		return this.#config.asyncScheduling && this.#executable.overlaps;
+	}
+
 	async #run(): Promise<void> {
-		const overlap = this.#config.asyncScheduling && this.#executable.overlaps;
+		const overlap = this.#overlaps;
 		let flight: Flight | null = null;
 		try {
 			await null; // so that requests added together share the first step
 			for (;;) {
 				if (flight !== null && this.#unmasked.size > 0)
-					await Promise.race([this.#nextMasks(), settled(flight.output)]);
-				const step = this.#prepare();
+					await Promise.race([this.#unmasked.next(), settled(flight.output)]);
+				const step = this.#gate.letsThrough ? this.#prepare() : null;
 				for (const { slot, adapter } of this.#adapters.takeWrites())
 					await this.#executable.writeAdapter(slot, adapter.weights);
 				const next = step && this.#launch(step);
 				if (next === null && flight === null) {
-					if (this.#unmasked.size === 0) break;
-					await this.#nextMasks();
+					if (this.#requests.size === 0) break;
+					if (!this.#gate.letsThrough) this.#gate.rests();
+					else if (this.#unmasked.size === 0) break;
+					await this.#unmasked.next();
 					continue;
 				}
 				const due: Flight | null = overlap ? flight : next;
 				flight = overlap ? next : null;
-				if (due !== null) this.#accept(due.rows, await due.output);
+				if (due !== null) this.#accept(due, await due.output);
 				if (!this.#executable.overlaps) await this.#config.yieldToEventLoop();
 			}
 			assert(
@@ -249,28 +345,24 @@ export class LlmEngine {
 			this.#salts.checkIntegrity();
 		} catch (cause) {
 			await flight?.output.catch(() => {});
+			this.#computed.length = 0;
+			this.#observer?.submitted();
 			this.#closed = asNanoVllmError(cause, "a step failed");
 			this.#failAll(this.#closed);
 		} finally {
 			this.#loop = null;
+			this.#gate.ended(this.#closed);
 		}
-	}
-
-	/** Waits until some sequence's mask is there, or never will be (that fails its request), or requests come or go. */
-	async #nextMasks(): Promise<void> {
-		const change = new Promise<void>((resolve) => {
-			this.#stopWaiting = resolve;
-		});
-		const pending = [...this.#unmasked].map((seq) => seq.constraint?.pending);
-		const masks = pending.map((mask) => mask?.catch(() => {}));
-		await Promise.race([change, ...masks]);
-		await null; // all that settled with it
 	}
 
 	/** Schedules and packs one step; null where there is nothing to run now. */
 	#prepare(): PackedStep | null {
+		this.#observer?.scheduling();
 		const batch = this.#scheduler.schedule();
-		if (batch === null) return null;
+		if (batch === null) {
+			this.#observer?.scheduledNothing();
+			return null;
+		}
 		this.#numSteps++;
 		this.#numStepTokens += batch.numTokens;
 		this.#numStepsBySize[32 - Math.clz32(batch.numTokens - 1)]++;
@@ -278,13 +370,16 @@ export class LlmEngine {
 			const prompt = Math.min(numTokens, seq.numPromptTokens - start);
 			if (prompt > 0) this.#prefilled(seq, prompt, samples);
 		}
+		this.#observer?.scheduled(batch);
 		return this.#pack(batch);
 	}
 
 	#launch({ input, rows }: PackedStep): Flight {
 		const output = this.#executable.submit(input);
 		output.catch(() => {}); // heard where it is awaited
-		return { rows, output };
+		this.#observer?.submitted();
+		for (const request of this.#computed.splice(0)) this.#start(request);
+		return { step: this.#numSteps, waiter: this.#gate.begin(), rows, output };
 	}
 
 	#prefilled(seq: Sequence, numTokens: number, done: boolean): void {
@@ -292,16 +387,31 @@ export class LlmEngine {
 		const request = this.#requests.get(seq.requestId);
 		if (request === undefined) return;
 		request.metrics.firstScheduledMs ??= this.#config.now();
-		if (done) this.#start(request);
+		if (done && request.numStarted < request.sequences.length)
+			this.#computed.push(request);
 	}
 
 	/** Queues the sequences that wait for the first one's prompt. */
 	#start(request: RequestState): void {
 		while (request.numStarted < request.sequences.length)
-			this.#scheduler.add(request.sequences[request.numStarted++]);
+			this.#queue(request.sequences[request.numStarted++]);
 	}
 
-	#accept(rows: readonly StepRow[], output: StepOutput): void {
+	#queue(seq: Sequence): void {
+		this.#scheduler.add(seq);
+		this.#observer?.arrived(seq);
+	}
+
+	#accept({ step, waiter, rows }: Flight, output: StepOutput): void {
+		const observer = this.#observer;
+		observer?.accepting(step);
+		this.#acceptRows(rows, output);
+		observer?.accepted();
+		if (this.#observer !== observer) this.#observer?.refresh();
+		this.#gate.accepted(waiter);
+	}
+
+	#acceptRows(rows: readonly StepRow[], output: StepOutput): void {
 		const numSampleRows = output.tokenIds.length;
 		for (let r = numSampleRows; r < rows.length; r++) {
 			const { seq, position } = rows[r];
@@ -329,6 +439,7 @@ export class LlmEngine {
 	): void {
 		const { params, numPromptTokens } = seq;
 		seq.appendToken(tokenId);
+		this.#observer?.token(seq, tokenId);
 		this.#numGenerationTokens++;
 		const numOutput = seq.numTokens - numPromptTokens;
 		const mayStop = numOutput >= params.minTokens;
@@ -343,22 +454,9 @@ export class LlmEngine {
 			else if (numOutput >= params.maxOutputTokens)
 				this.#scheduler.finish(seq, "length");
 		});
-		if (!seq.isFinished) this.#constrain(seq, tokenId);
-	}
-
-	/** The sequence sits out until it is known what may follow this token. */
-	#constrain(seq: Sequence, tokenId: number): void {
-		if (seq.constraint === null) return;
+		if (seq.isFinished || seq.constraint === null) return;
 		seq.constraint.accept(tokenId);
-		if (!seq.awaitsMask) return;
 		this.#unmasked.add(seq);
-		seq.constraint.pending?.then(
-			() => this.#unmasked.delete(seq),
-			(cause) => {
-				this.#unmasked.delete(seq);
-				this.#fail(seq, asNanoVllmError(cause, "a constraint failed"));
-			},
-		);
 	}
 
 	/** Hands something to the sequence's sink and closes the books if that ended it. */
@@ -383,7 +481,8 @@ export class LlmEngine {
 		if (!unfinished.delete(seq)) return;
 		metrics.numPreemptions += seq.numPreemptions;
 		this.#unmasked.delete(seq);
-		this.#stopWaiting();
+		this.#unmasked.stop();
+		this.#observer?.ended(seq);
 		seq.constraint?.dispose();
 		if (unfinished.size === 0) {
 			metrics.finishedMs = this.#config.now();
@@ -411,43 +510,6 @@ export class LlmEngine {
 	#failAll(error: NanoVllmError): void {
 		for (const { sequences } of [...this.#requests.values()])
 			this.#fail(sequences[0], error);
-	}
-}
-
-function logprobsOf(
-	table: LogprobTable | null,
-	row: number,
-): LogprobEntry[] | null {
-	if (table === null || table.start[row] === table.start[row + 1]) return null;
-	const entries: LogprobEntry[] = [];
-	for (let i = table.start[row]; i < table.start[row + 1]; i++)
-		entries.push({
-			tokenId: table.tokenIds[i],
-			logprob: table.logprobs[i],
-			rank: table.ranks[i],
-		});
-	return entries;
-}
-
-function rowError(failure: RowFailure): NanoVllmError {
-	switch (failure) {
-		case "nan":
-			return new NanoVllmError(
-				"nan_logits",
-				"the model gave NaN where a token was to be chosen: its weights are damaged, or too large for the type they are computed in. Try dtype f32.",
-			);
-		case "forbidden":
-			return new NanoVllmError(
-				"invalid_sampling_params",
-				"allowedTokenIds, badWords, logitBias, minTokens and structuredOutputs together forbid every token. Loosen one of them.",
-			);
-		case "too_large":
-			return new NanoVllmError(
-				"out_of_memory",
-				"the logprobs, promptLogprobs, logitBias and penalties asked for need more memory than the device has for one step. Ask for fewer, or load with a smaller maxNumBatchedTokens or maxNumSeqs.",
-			);
-		default:
-			return failure satisfies never;
 	}
 }
 

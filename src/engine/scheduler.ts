@@ -72,6 +72,16 @@ export class Scheduler {
 		return this.#numRunning;
 	}
 
+	/** In order. O(running) */
+	running(): Sequence[] {
+		return this.#running.filter((s) => s.status === RUNNING).sort(inOrder);
+	}
+
+	/** Those that run next, `most` of them, in order. O(waiting · log most) */
+	nextWaiting(most: number): Sequence[] {
+		return this.#waiting.first(most);
+	}
+
 	/** O(waiting), where there are slots. */
 	adapterNames(): { runningAdapters: string[]; waitingAdapters: string[] } {
 		const runningAdapters = this.#adapters.running();

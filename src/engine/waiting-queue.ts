@@ -89,6 +89,17 @@ export class WaitingQueue implements Iterable<Sequence> {
 			this.#lastToPass.set(seq, this.#lastArrival);
 	}
 
+	/** The first in order, `most` of them: the last of those kept makes way. */
+	first(most: number): Sequence[] {
+		const kept: Queue = new PriorityQueue((a, b) => inOrder(b, a));
+		for (const seq of this) {
+			if (seq.isFinished) continue;
+			kept.push(seq);
+			if (kept.size > most) kept.pop();
+		}
+		return [...kept].sort(inOrder);
+	}
+
 	/** In no particular order; some may have ended. */
 	*[Symbol.iterator](): Iterator<Sequence> {
 		yield* this.#queue;
