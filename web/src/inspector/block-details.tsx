@@ -139,8 +139,7 @@ function useText(ids: readonly number[], detokenize: Detokenize): string {
 			if (isCurrent) setText(result);
 		};
 		if (key === "") show("");
-		else
-			detokenize(key.split(" ").map(Number)).then(show, () => show(key));
+		else detokenize(key.split(" ").map(Number)).then(show, () => show(key));
 		return () => {
 			isCurrent = false;
 		};

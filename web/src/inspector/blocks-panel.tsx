@@ -49,11 +49,11 @@ export function BlocksPanel({
 			</div>
 			{hasExplanation && (
 				<p class="explain">
-					Keys and values of all tokens lie in blocks of {blockSize}{" "}
-					tokens, anywhere in the pool; each sequence has a table of its blocks.
-					Full blocks are found again by what they hold: prompts that begin
-					alike share them, and freed ones keep their content until their room
-					is needed.
+					Keys and values of all tokens lie in blocks of {blockSize} tokens,
+					anywhere in the pool; each sequence has a table of its blocks. Full
+					blocks are found again by what they hold: prompts that begin alike
+					share them, and freed ones keep their content until their room is
+					needed.
 				</p>
 			)}
 			<Canvas

@@ -1,29 +1,28 @@
 /** What pictures show, in words: for who listens instead of looking, and for who wants it exactly. */
-import type { StepEvent } from "../../../src/engine/events.ts";
+import type { InspectedStep } from "../../../src/inspector/state.ts";
 import { count, plural } from "./numbers.ts";
 import { nameOf } from "./sequence-style.ts";
 
-export function describeStep(event: StepEvent, budget: number): string {
-	const numDecodes = event.rows.filter(
-		({ phase }) => phase === "decode",
-	).length;
-	const chunks = event.rows.filter(({ phase }) => phase === "prefill");
+export function describeStep(step: InspectedStep, budget: number): string {
+	const rows = step.rows.toEvents();
+	const chunks = rows.filter(({ phase }) => phase === "prefill");
+	const numDecodes = rows.length - chunks.length;
 	const parts = [
-		`Step ${count(event.step)}: ${count(event.numTokens)} of ${count(budget)} tokens`,
+		`Step ${count(step.step)}: ${count(step.numTokens)} of ${count(budget)} tokens`,
 		plural(numDecodes, "decode"),
 		chunks.length === 0
 			? "no prefill"
 			: `prefill of ${listed(chunks.map((row) => `${nameOf(row.arrival)} (${plural(row.numTokens, "token")} from ${count(row.start)})`))}`,
 	];
-	const hits = event.admitted.filter((it) => it.numCachedTokens > 0);
+	const hits = step.admitted.filter((it) => it.numCachedTokens > 0);
 	if (hits.length > 0)
 		parts.push(
 			`prefix found for ${listed(hits.map((it) => `${nameOf(it.arrival)} (${plural(it.numCachedTokens, "token")})`))}`,
 		);
-	if (event.preempted.length > 0)
-		parts.push(`preempted ${listed(event.preempted.map(nameOf))}`);
-	if (event.evicted.length > 0)
-		parts.push(`${plural(event.evicted.length, "cached block")} evicted`);
+	if (step.preempted.length > 0)
+		parts.push(`preempted ${listed(step.preempted.map(nameOf))}`);
+	if (step.evicted.length > 0)
+		parts.push(`${plural(step.evicted.length, "cached block")} evicted`);
 	return `${parts.join("; ")}.`;
 }
 

@@ -1,15 +1,15 @@
 /**
  * Gives every running sequence a lane of the picture of steps, and keeps it there until it ends or is preempted: a lane that falls
- * free goes to the next one admitted, as its place in the batch does. Knows events, no canvas.
+ * free goes to the next one admitted, as its place in the batch does. Knows steps, no canvas.
  */
-import type { StepEvent } from "../../../src/engine/events.ts";
+import type { InspectedStep } from "../../../src/inspector/state.ts";
 
 export interface StepColumn {
 	/** Where the step stands in the history. */
 	readonly index: number;
-	readonly event: StepEvent;
+	readonly step: InspectedStep;
 	/** Lane of each row of the step. */
-	readonly lanes: readonly number[];
+	readonly lanes: Uint16Array;
 	/** Lanes of those that lost their blocks in it. */
 	readonly preemptedLanes: readonly number[];
 	/** Lanes in use. */
@@ -28,17 +28,24 @@ export class Lanes {
 		for (const arrival of running) this.#take(arrival);
 	}
 
-	place(event: StepEvent, index: number): StepColumn {
-		const preemptedLanes = event.preempted
+	/** @param running arrivals, once the step was scheduled */
+	place(
+		step: InspectedStep,
+		running: readonly number[],
+		index: number,
+	): StepColumn {
+		const preemptedLanes = step.preempted
 			.map((arrival) => this.#laneOf.get(arrival))
 			.filter((lane) => lane !== undefined);
-		const running = new Set(event.running);
+		const stay = new Set(running);
 		for (const arrival of this.#laneOf.keys())
-			if (!running.has(arrival)) this.#leave(arrival);
-		const lanes = event.rows.map(({ arrival }) => this.#take(arrival));
+			if (!stay.has(arrival)) this.#leave(arrival);
+		const lanes = new Uint16Array(step.rows.length);
+		for (let row = 0; row < lanes.length; row++)
+			lanes[row] = this.#take(step.rows.arrival(row));
 		return {
 			index,
-			event,
+			step,
 			lanes,
 			preemptedLanes,
 			numLanes: this.#arrivals.length,

@@ -2,9 +2,10 @@
 import { useMemo, useState } from "preact/hooks";
 import { Canvas } from "./canvas.tsx";
 import { describeStep } from "./describe.ts";
-import { Legend, STEPS_LEGEND } from "./legend.tsx";
 import type { StepColumn } from "./lanes.ts";
+import { Legend, STEPS_LEGEND } from "./legend.tsx";
 import { count } from "./numbers.ts";
+import { ScrollRegion } from "./scroll-region.tsx";
 import { nameOf } from "./sequence-style.ts";
 import {
 	BUDGET_HEIGHT,
@@ -65,7 +66,7 @@ export function StepsPanel({
 				onPoint={(x, y) => {
 					const hit = at(x, y);
 					watch.point(hit?.arrival ?? null);
-					watch.selectStep(hit?.column.event.step ?? null);
+					watch.selectStep(hit?.column.step.step ?? null);
 				}}
 				onLeave={() => {
 					watch.point(null);
@@ -147,7 +148,8 @@ function moveByKey(event: KeyboardEvent, watch: Watch): void {
 function pointInStep(watch: Watch, by: number): void {
 	const column = watch.selectedColumn() ?? watch.lastColumn();
 	if (column === null) return;
-	const byLane = column.event.rows
+	const byLane = column.step.rows
+		.toEvents()
 		.map(({ arrival }, row) => ({ arrival, lane: column.lanes[row] }))
 		.sort((a, b) => a.lane - b.lane);
 	const at = byLane.findIndex(({ arrival }) => arrival === watch.pointed);
@@ -163,7 +165,7 @@ function StepWords({ watch }: { readonly watch: Watch }) {
 		<p class="live-line" aria-live={isChosen ? "polite" : "off"}>
 			{column === null
 				? "No step yet."
-				: describeStep(column.event, budgetOf(watch))}
+				: describeStep(column.step, budgetOf(watch))}
 			{watch.pointed !== null && ` ${sequenceWords(watch, watch.pointed)}`}
 		</p>
 	);
@@ -181,13 +183,14 @@ function StepTable({ watch }: { readonly watch: Watch }) {
 
 function Rows({ watch }: { readonly watch: Watch }) {
 	useTick(watch.subscribe);
-	const column: StepColumn | null = watch.selectedColumn() ?? watch.lastColumn();
+	const column: StepColumn | null =
+		watch.selectedColumn() ?? watch.lastColumn();
 	if (column === null) return <p class="hint">No step yet.</p>;
-	const { event } = column;
+	const { step } = column;
 	return (
-		<section class="table-scroll" aria-label="Rows of the step" tabIndex={0}>
+		<ScrollRegion label="Rows of the step">
 			<table class="data-table">
-				<caption class="hidden-visually">Step {event.step}</caption>
+				<caption class="hidden-visually">Step {step.step}</caption>
 				<thead>
 					<tr>
 						<th scope="col">Sequence</th>
@@ -198,21 +201,23 @@ function Rows({ watch }: { readonly watch: Watch }) {
 					</tr>
 				</thead>
 				<tbody>
-					{event.rows.map(({ arrival, phase, start, numTokens, samples }) => (
-						<tr key={arrival}>
-							<th scope="row">{nameOf(arrival)}</th>
-							<td>{phase}</td>
-							<td>{count(numTokens)}</td>
-							<td>
-								{numTokens === 1
-									? start
-									: `${start} to ${start + numTokens - 1}`}
-							</td>
-							<td>{samples ? "yes" : "no"}</td>
-						</tr>
-					))}
+					{step.rows
+						.toEvents()
+						.map(({ arrival, phase, start, numTokens, samples }) => (
+							<tr key={arrival}>
+								<th scope="row">{nameOf(arrival)}</th>
+								<td>{phase}</td>
+								<td>{count(numTokens)}</td>
+								<td>
+									{numTokens === 1
+										? start
+										: `${start} to ${start + numTokens - 1}`}
+								</td>
+								<td>{samples ? "yes" : "no"}</td>
+							</tr>
+						))}
 				</tbody>
 			</table>
-		</section>
+		</ScrollRegion>
 	);
 }

@@ -2,6 +2,7 @@
  * Paints steps as columns, the latest at the right: above, the tokens of the budget they used; below, a lane a sequence, so that one
  * that runs is a band and one that waits a gap. Shifts what it painted before and adds the new columns. Knows no engine.
  */
+import type { InspectedStep } from "../../../src/inspector/state.ts";
 import type { Picture, PictureSize } from "./canvas.tsx";
 import type { StepColumn } from "./lanes.ts";
 import type { Palette } from "./palette.ts";
@@ -41,7 +42,8 @@ export function stepAt(
 	if (fromEnd < 0 || column === undefined) return null;
 	const lane = Math.floor((y - LANES_TOP) / laneHeight(view, height));
 	const row = column.lanes.indexOf(lane);
-	return { column, arrival: column.event.rows[row]?.arrival ?? null };
+	const arrival = row < 0 ? null : column.step.rows.arrival(row);
+	return { column, arrival };
 }
 
 function laneHeight({ numLanes }: StepsView, height: number): number {
@@ -137,20 +139,21 @@ function paintBudget(
 	ctx: CanvasRenderingContext2D,
 	palette: Palette,
 	{ budget, columnWidth, selected }: StepsView,
-	{ event }: StepColumn,
+	{ step }: StepColumn,
 	x: number,
 ): void {
 	const width = columnWidth - 1;
-	if (selected === event.step) {
+	if (selected === step.step) {
 		ctx.fillStyle = palette.empty;
 		ctx.fillRect(x, 0, columnWidth, ctx.canvas.height);
 	}
 	let numDecodes = 0;
-	for (const { phase } of event.rows) if (phase === "decode") numDecodes++;
+	while (numDecodes < step.rows.length && step.rows.isDecode(numDecodes))
+		numDecodes++;
 	const heightOf = (numTokens: number) =>
 		numTokens === 0 ? 0 : Math.max(1, (numTokens / budget) * BUDGET_HEIGHT);
 	const decode = heightOf(numDecodes);
-	const prefill = heightOf(event.numTokens - numDecodes);
+	const prefill = heightOf(step.numTokens - numDecodes);
 	ctx.fillStyle = palette.text;
 	ctx.fillRect(x, BUDGET_HEIGHT - decode, width, decode);
 	ctx.fillStyle = palette.muted;
@@ -164,7 +167,7 @@ function paintLanes(
 	size: PictureSize,
 	palette: Palette,
 	view: StepsView,
-	{ event, lanes, preemptedLanes }: StepColumn,
+	{ step, lanes, preemptedLanes }: StepColumn,
 	x: number,
 	i: number,
 ): void {
@@ -174,11 +177,11 @@ function paintLanes(
 	const width = columnWidth > 3 ? columnWidth - 1 : columnWidth;
 	const hasNames = height >= 11 && columnWidth >= 22;
 	for (let r = 0; r < lanes.length; r++) {
-		const { arrival, phase } = event.rows[r];
+		const arrival = step.rows.arrival(r);
 		const y = LANES_TOP + lanes[r] * laneSide;
 		ctx.globalAlpha = focus === null || focus === arrival ? 1 : 0.15;
 		ctx.fillStyle = palette.fill(styleOf(arrival));
-		if (phase === "prefill") ctx.fillRect(x, y, columnWidth, height);
+		if (!step.rows.isDecode(r)) ctx.fillRect(x, y, columnWidth, height);
 		else {
 			const thin = Math.max(1, height * 0.45);
 			ctx.fillRect(x, y + (height - thin) / 2, width, thin);
@@ -192,7 +195,7 @@ function paintLanes(
 		const y = LANES_TOP + lane * laneSide;
 		ctx.fillRect(x, y, 2, Math.max(2, height));
 	}
-	paintMarks(ctx, size, palette, event, x, width);
+	paintMarks(ctx, size, palette, step, x, width);
 }
 
 /** Below the lanes: preemptions as a bar, evictions as a dot, hits of the prefix cache as a triangle. */
@@ -200,21 +203,20 @@ function paintMarks(
 	ctx: CanvasRenderingContext2D,
 	size: PictureSize,
 	palette: Palette,
-	event: StepColumn["event"],
+	step: InspectedStep,
 	x: number,
 	width: number,
 ): void {
 	const y = size.height - MARK_HEIGHT + 4;
 	const side = Math.min(width, 7);
 	ctx.fillStyle = palette.alarm;
-	if (event.preempted.length > 0) ctx.fillRect(x, y, side, 8);
-	else if (event.evicted.length > 0) {
+	if (step.preempted.length > 0) ctx.fillRect(x, y, side, 8);
+	else if (step.evicted.length > 0) {
 		ctx.beginPath();
 		ctx.arc(x + side / 2, y + 4, side / 3, 0, 2 * Math.PI);
 		ctx.fill();
 	}
-	if (!event.admitted.some(({ numCachedTokens }) => numCachedTokens > 0))
-		return;
+	if (!step.admitted.some(({ numCachedTokens }) => numCachedTokens > 0)) return;
 	ctx.fillStyle = palette.accent;
 	ctx.beginPath();
 	ctx.moveTo(x, y + 8);
@@ -224,7 +226,11 @@ function paintMarks(
 }
 
 function isFirst(before: StepColumn | undefined, arrival: number): boolean {
-	return !before?.event.rows.some((row) => row.arrival === arrival);
+	if (before === undefined) return true;
+	const { rows } = before.step;
+	for (let row = 0; row < rows.length; row++)
+		if (rows.arrival(row) === arrival) return false;
+	return true;
 }
 
 function paintName(

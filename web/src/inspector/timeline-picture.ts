@@ -51,14 +51,14 @@ function paintUsage(
 	const marks = new Uint8Array(usage.length);
 	let from = 0;
 	let used = 0;
-	for (const { event } of view.columns) {
-		const x = Math.max(0, Math.floor(xOf(view, event.startMs, size.width)));
+	for (const { step } of view.columns) {
+		const x = Math.max(0, Math.floor(xOf(view, step.startMs, size.width)));
 		for (; from < x && from < usage.length; from++)
 			usage[from] = Math.max(usage[from], used);
-		used = 1 - event.counters.numFreeBlocks / view.numBlocks;
+		used = 1 - step.counters.numFreeBlocks / view.numBlocks;
 		usage[x] = Math.max(usage[x], used);
-		if (event.preempted.length > 0) marks[x] = 2;
-		else if (event.evicted.length > 0) marks[x] ||= 1;
+		if (step.preempted.length > 0) marks[x] = 2;
+		else if (step.evicted.length > 0) marks[x] ||= 1;
 	}
 	const height = size.height - MARKS_HEIGHT - 2;
 	ctx.fillStyle = palette.muted;

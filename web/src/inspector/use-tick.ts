@@ -4,9 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 const TICK_MS = 150;
 
 /** Renders the component again when `subscribe` says that something changed, at most every TICK_MS. */
-export function useTick(
-	subscribe: (changed: () => void) => () => void,
-): void {
+export function useTick(subscribe: (changed: () => void) => () => void): void {
 	const [, setTick] = useState(0);
 	useEffect(() => {
 		let timer: ReturnType<typeof setTimeout> | null = null;

@@ -1,9 +1,13 @@
 /** What each picture shows of the moment watched: the engine's state in the pictures' words. */
 import type { InspectorState } from "../../../src/inspector/state.ts";
-import { tokensAt } from "../../../src/inspector/state.ts";
+import { blockTokens } from "../../../src/inspector/state.ts";
 import type { BlocksView } from "./blocks-picture.ts";
 import { type BlockFacts, describeSequence } from "./describe.ts";
-import { MAX_ENTRIES, type QueueEntry, type QueueView } from "./queue-picture.ts";
+import {
+	MAX_ENTRIES,
+	type QueueEntry,
+	type QueueView,
+} from "./queue-picture.ts";
 import type { StepsView } from "./steps-picture.ts";
 import type { TimelineView } from "./timeline-picture.ts";
 import type { Watch } from "./watch.ts";
@@ -68,8 +72,7 @@ function queueEntry(
 		numPromptTokens,
 		maxTokens: numPromptTokens + seq.info.maxTokens,
 		numComputedTokens: seq.numComputedTokens,
-		numCachedTokens:
-			seq.status === "running" ? (seq.numCachedTokens ?? 0) : 0,
+		numCachedTokens: seq.status === "running" ? (seq.numCachedTokens ?? 0) : 0,
 	};
 }
 
@@ -121,9 +124,9 @@ function evictedLately({ steps, atMs }: InspectorState): ReadonlySet<number> {
 	const evicted = new Set<number>();
 	const oldest = Math.max(0, steps.length - EVICTED_STEPS);
 	for (let i = steps.length - 1; i >= oldest; i--) {
-		const { event } = steps[i];
-		if (event.submitMs < atMs - EVICTED_MS) break;
-		for (const block of event.evicted) evicted.add(block);
+		const step = steps[i];
+		if (step.submitMs < atMs - EVICTED_MS) break;
+		for (const block of step.evicted) evicted.add(block);
 	}
 	return evicted;
 }
@@ -147,7 +150,7 @@ export function blockFacts(watch: Watch, block: number): BlockFacts | null {
 		holders: blocks.owners[block],
 		numReferences: blocks.numReferences[block],
 		isCached: blocks.isCached[block] === 1,
-		numTokens: blockTokens(state, block).length,
+		numTokens: (blockTokens(state, block) ?? []).length,
 	};
 }
 
@@ -173,11 +176,11 @@ export function blockPrefix(
 	const { blocks } = state;
 	if (block >= blocks.numBlocks) return null;
 	const content = blocks.contents[block];
-	const tokenIds = blockTokens(state, block);
+	const tokenIds = blockTokens(state, block) ?? [];
 	const table = tableWith(state, block);
 	const link = (it: number) => ({
 		block: it,
-		tokenIds: blockTokens(state, it),
+		tokenIds: blockTokens(state, it) ?? [],
 	});
 	if (table !== null)
 		return {
@@ -208,22 +211,6 @@ function tableWith(
 	const [owner] = blocks.owners[block];
 	const table = sequences.get(owner)?.blockTable;
 	return table?.slice(0, table.indexOf(block) + 1) ?? null;
-}
-
-function blockTokens(state: InspectorState, block: number): readonly number[] {
-	const { blocks, sequences, engine } = state;
-	const known = blocks.contents[block]?.tokenIds;
-	if (known) return known;
-	const seq = sequences.get(blocks.owners[block][0]);
-	const table = tableWith(state, block);
-	if (seq === undefined || table === null) return [];
-	const start = (table.length - 1) * engine.blockSize;
-	const numComputed = seq.numComputedTokens - start;
-	return tokensAt(
-		seq,
-		start,
-		Math.max(0, Math.min(engine.blockSize, numComputed)),
-	);
 }
 
 /** A sequence of the moment watched in words. */

@@ -3,7 +3,7 @@
  * in every picture. Knows no canvas and no page.
  */
 import type { EngineEvent } from "../../../src/engine/events.ts";
-import { History, timeOf } from "../../../src/inspector/history.ts";
+import { History } from "../../../src/inspector/history.ts";
 import type { InspectorState } from "../../../src/inspector/state.ts";
 import { createFrames, type Frames } from "./frames.ts";
 import { Lanes, type StepColumn } from "./lanes.ts";
@@ -13,7 +13,11 @@ export type Mode =
 	| { readonly kind: "live" }
 	/** After this event. */
 	| { readonly kind: "still"; readonly index: number }
-	| { readonly kind: "playing"; readonly index: number; readonly speed: number };
+	| {
+			readonly kind: "playing";
+			readonly index: number;
+			readonly speed: number;
+	  };
 
 export interface WatchOptions {
 	/** As requestAnimationFrame. */
@@ -70,15 +74,17 @@ export class Watch {
 	push(event: EngineEvent): void {
 		this.#end = null;
 		this.history.push(event);
-		const index = this.history.lastIndex;
+		const index = this.#lastIndex;
 		if (event.type === "snapshot") {
-			const last = this.#columns.at(-1)?.event;
-			if (last !== undefined && event.step < last.step) this.#columns.length = 0;
+			const last = this.#columns.at(-1)?.step;
+			if (last !== undefined && event.step < last.step)
+				this.#columns.length = 0;
 			this.#lanes.reset(event.running);
 			for (const call of this.#engineListeners) call();
 		}
-		if (event.type === "step") {
-			const column = this.#lanes.place(event, index);
+		const step = this.history.live?.steps.at(-1);
+		if (event.type === "step" && step !== undefined) {
+			const column = this.#lanes.place(step, event.running, index);
 			this.#columns.push(column);
 			this.#maxNumLanes = Math.max(this.#maxNumLanes, column.numLanes);
 			this.#forget();
@@ -115,7 +121,8 @@ export class Watch {
 
 	/** Index of the last event of the moment shown. */
 	get index(): number {
-		const { firstIndex, lastIndex } = this.history;
+		const { firstIndex } = this.history;
+		const lastIndex = this.#lastIndex;
 		if (this.#mode.kind === "live") return lastIndex;
 		return Math.min(lastIndex, Math.max(firstIndex, this.#mode.index));
 	}
@@ -125,9 +132,9 @@ export class Watch {
 		if (!this.isTold) return { startMs: 0, endMs: 0, atMs: 0 };
 		const { history } = this;
 		return {
-			startMs: timeOf(history.event(history.firstIndex)),
-			endMs: timeOf(history.event(history.lastIndex)),
-			atMs: timeOf(history.event(this.index)),
+			startMs: history.timeAt(history.firstIndex),
+			endMs: history.timeAt(this.#lastIndex),
+			atMs: history.timeAt(this.index),
 		};
 	}
 
@@ -156,7 +163,7 @@ export class Watch {
 	goToTime(ms: number): void {
 		if (!this.isTold) return;
 		const index = this.history.indexAt(ms);
-		if (index >= this.history.lastIndex && this.#mode.kind === "live") return;
+		if (index >= this.#lastIndex && this.#mode.kind === "live") return;
 		this.goTo(index);
 	}
 
@@ -189,7 +196,7 @@ export class Watch {
 			timeMs += lastMs === null ? 0 : (ms - lastMs) * speed;
 			lastMs = ms;
 			const index = this.history.indexAt(timeMs);
-			if (index >= this.history.lastIndex) return this.goTo(index);
+			if (index >= this.#lastIndex) return this.goTo(index);
 			if (index !== this.#mode.index)
 				this.#show({ kind: "playing", index, speed });
 			this.#requestFrame(advance);
@@ -235,9 +242,9 @@ export class Watch {
 		const last = (this.state?.engine.numBlocks ?? 0) - 1;
 		const from = this.#selectedBlock;
 		if (last < 0) return;
-		if (from === null && Number.isFinite(by)) return this.selectBlock(0);
-		const to = (from ?? 0) + by;
-		if (Number.isFinite(by) && (to < 0 || to > last)) return;
+		const to = from === null && Number.isFinite(by) ? 0 : (from ?? 0) + by;
+		const isOutside = to < 0 || to > last;
+		if (isOutside && Number.isFinite(by)) return;
 		this.selectBlock(Math.max(0, Math.min(last, to)));
 	}
 
@@ -258,22 +265,26 @@ export class Watch {
 		const from =
 			this.#selectedStep === null ? end : this.#columnOf(this.#selectedStep);
 		const to = Math.max(0, Math.min(end - 1, from + by));
-		this.selectStep(this.#columns[to].event.step);
+		this.selectStep(this.#columns[to].step.step);
 	}
 
 	/** null: none is selected, or it is kept no more. */
 	selectedColumn(): StepColumn | null {
 		if (this.#selectedStep === null) return null;
 		const column = this.#columns[this.#columnOf(this.#selectedStep)];
-		return column?.event.step === this.#selectedStep ? column : null;
+		return column?.step.step === this.#selectedStep ? column : null;
 	}
 
 	lastColumn(): StepColumn | null {
 		return this.#columns[this.numColumnsShown - 1] ?? null;
 	}
 
+	get #lastIndex(): number {
+		return this.history.endIndex - 1;
+	}
+
 	#columnOf(step: number): number {
-		return firstWhere(this.#columns, ({ event }) => event.step >= step);
+		return firstWhere(this.#columns, (column) => column.step.step >= step);
 	}
 
 	#show(mode: Mode): void {

@@ -38,7 +38,12 @@ function compare(
 	write: (value: number) => string,
 ): Verdict {
 	const holds = better === "less" ? b < a : b > a;
-	return { a, b, holds, text: `${write(b)} instead of ${write(a)}${times(a, b)}` };
+	return {
+		a,
+		b,
+		holds,
+		text: `${write(b)} instead of ${write(a)}${times(a, b)}`,
+	};
 }
 
 function times(a: number, b: number): string {

@@ -1,4 +1,5 @@
 /** Figures of runs side by side, one column a run. */
+import { ScrollRegion } from "../inspector/scroll-region.tsx";
 import { FIGURES } from "./figures.ts";
 import type { RunFigures } from "./run-figures.ts";
 
@@ -16,7 +17,7 @@ export function FiguresTable({
 	readonly columns: readonly RunColumn[];
 }) {
 	return (
-		<section class="table-scroll" aria-label={caption} tabIndex={0}>
+		<ScrollRegion label={caption}>
 			<table class="data-table figures-table">
 				<caption class="hidden-visually">{caption}</caption>
 				<thead>
@@ -46,6 +47,6 @@ export function FiguresTable({
 					))}
 				</tbody>
 			</table>
-		</section>
+		</ScrollRegion>
 	);
 }

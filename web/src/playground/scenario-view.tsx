@@ -38,7 +38,11 @@ export function ScenarioView(props: ScenarioViewProps) {
 	const { phase, sides, start, stop } = useComparison(props);
 	const isBusy = phase.kind === "loading" || phase.kind === "running";
 	return (
-		<article class="scenario" data-scenario={scenario.id} data-phase={phase.kind}>
+		<article
+			class="scenario"
+			data-scenario={scenario.id}
+			data-phase={phase.kind}
+		>
 			<h2>{scenario.title}</h2>
 			<ol class="story">
 				{scenario.story.map((line) => (
@@ -126,11 +130,12 @@ function useComparison({
 		onResult(scenario[side], figures);
 	};
 	const start = async () => {
-		const { signal } = (controller.current = new AbortController());
+		const current = new AbortController();
+		controller.current = current;
 		setSides({ a: NOT_RUN, b: NOT_RUN });
 		onBusy(true);
 		try {
-			for (const side of SIDES) await runSide(side, signal);
+			for (const side of SIDES) await runSide(side, current.signal);
 			setPhase({ kind: "idle" });
 		} catch (error) {
 			const message = error instanceof Error ? error.message : String(error);
