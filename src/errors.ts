@@ -25,6 +25,7 @@ export type ErrorCode =
 	| "out_of_memory" // no room for weights or a single KV block
 	| "device_unavailable"
 	| "device_lost"
+	| "worker_lost" // the thread with the model crashed or was ended
 	| "backend_failed" // a step threw; the requests in it are lost
 	| "aborted"
 	| "not_paused" // a step asked of an engine that runs by itself

@@ -46,4 +46,4 @@ export type { Prompt } from "./prompt.ts";
 export type { StructuredOutputs, Thought } from "./structured-outputs.ts";
 export type { ChatMessage } from "./tokenizer/chat-template.ts";
 export type { Tokenizer } from "./tokenizer/tokenizer.ts";
-export { fileMap, type ModelFiles } from "./weights/source.ts";
+export { type FileMap, fileMap, type ModelFiles } from "./weights/source.ts";

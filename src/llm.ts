@@ -105,6 +105,8 @@ const PROGRESS_INTERVAL_MS = 100;
 export class LLM {
 	/** The device the model runs on. */
 	readonly device: LoadedModel["device"];
+	/** Why that device, for people. */
+	readonly deviceReason: string;
 	readonly modelName: string;
 	readonly modelConfig: ModelConfig;
 	readonly numParameters: number;
@@ -132,6 +134,7 @@ export class LLM {
 		this.#platform = platform;
 		this.#schedulingPolicy = config.schedulingPolicy;
 		this.device = model.device;
+		this.deviceReason = model.deviceReason;
 		this.modelName = model.name;
 		this.modelConfig = model.modelConfig;
 		this.numParameters = model.numParameters;
@@ -273,6 +276,16 @@ export class LLM {
 	/** Why no request is taken any more: closed, or a step failed and the model must be loaded again; null while all is well. */
 	get failure(): NanoVllmError | null {
 		return this.#engine.failure;
+	}
+
+	/** Resolves when the device is lost, even while nothing runs on it; never rejects. */
+	get lost(): Promise<NanoVllmError> {
+		return this.#model.executable.lost ?? new Promise(() => {});
+	}
+
+	/** Whether `chat` can be used. */
+	get hasChatTemplate(): boolean {
+		return this.#model.text?.chatTemplate != null;
 	}
 
 	/**

@@ -61,6 +61,8 @@ export interface TextTools {
 export interface LoadedModel {
 	readonly name: string;
 	readonly device: Backend["name"];
+	/** Why this device, for people. */
+	readonly deviceReason: string;
 	readonly modelConfig: ModelConfig;
 	readonly generation: GenerationConfig;
 	readonly text: TextTools | null;
@@ -117,27 +119,40 @@ async function loadFrom(
 	const { enableLora, maxLoras: numSlots, maxLoraRank: maxRank } = config;
 	const program = enableLora ? adaptable(plain, { numSlots, maxRank }) : plain;
 	const text = config.skipTokenizerInit ? null : await loadText(files, gguf);
-	const backend = await openBackend(config, platform);
-	const wanted = limitsOf(config, modelConfig, backend.name);
-	const weights = await openWeights(files, gguf, json, program, config);
-	let executable: Executable;
-	try {
-		await checkWeights(weights, weightsOf(program));
-		executable = await backend.compile(program, weights, {
-			limits: wanted,
+	const compile = async (chosen: ChosenDevice, weights: WeightSource) => {
+		const { backend, reason } = chosen;
+		const limits = limitsOf(config, modelConfig, backend.name);
+		const executable = await backend.compile(program, weights, {
+			limits,
 			kvCacheDtype: config.kvCacheDtype,
 			signal: context.signal,
 			onProgress: (loadedBytes, totalBytes) =>
 				context.onProgress?.({ stage: "load", loadedBytes, totalBytes }),
 		});
+		return { executable, device: backend.name, reason, wanted: limits };
+	};
+	const chosen = await chooseDevice(config, platform);
+	// Wrong options are told before anything is read.
+	limitsOf(config, modelConfig, chosen.backend.name);
+	const weights = await openWeights(files, gguf, json, program, config);
+	let compiled: Awaited<ReturnType<typeof compile>>;
+	try {
+		await checkWeights(weights, weightsOf(program));
+		compiled = await compile(chosen, weights).catch(async (error) => {
+			if (!isRefusal(error, config, chosen)) throw error;
+			const { message } = error;
+			return compile(await openCpu(config, platform, message), weights);
+		});
 	} finally {
 		await weights.close();
 	}
+	const { executable, device, reason, wanted } = compiled;
 	try {
 		const maxModelLen = fitModelLen(config, wanted.maxModelLen, executable);
 		return {
 			name: gguf ? `${files.label}/${gguf.name}` : files.label,
-			device: backend.name,
+			device,
+			deviceReason: reason,
 			modelConfig,
 			generation,
 			text,
@@ -188,62 +203,110 @@ function textTools(
 	return { tokenizer, chatTemplate };
 }
 
-async function openBackend(
+interface ChosenDevice {
+	readonly backend: Backend;
+	/** For people. */
+	readonly reason: string;
+}
+
+async function chooseDevice(
 	config: EngineConfig,
 	platform: Platform,
-): Promise<Backend> {
+): Promise<ChosenDevice> {
+	const asked = `device "${config.device}" was asked for`;
 	switch (config.device) {
-		case "auto":
-			return (
-				(await openGpuBackend(config, platform)) ??
-				openBackend({ ...config, device: "cpu" }, platform)
-			);
-		case "cpu": {
-			const module = await import("./backends/cpu/backend.ts");
-			const { threads, quantization, dtype } = config;
-			const revectorize = config.wasmRevectorize;
-			return module.createCpuBackend({
-				platform,
-				threads,
-				quantization,
-				dtype,
-				revectorize,
-			});
+		case "auto": {
+			const gpu = await findGpu(config, platform);
+			if ("why" in gpu) return openCpu(config, platform, gpu.why);
+			const backend = await openWebgpu(config, platform);
+			return { backend, reason: `WebGPU: ${gpu.name}` };
 		}
+		case "cpu":
+			return openCpu(config, platform, asked);
 		case "reference": {
 			checkReferenceOptions(config);
 			const module = await import("./backends/reference/backend.ts");
-			return module.referenceBackend;
+			return { backend: module.referenceBackend, reason: asked };
 		}
-		case "webgpu": {
-			const module = await import("./backends/webgpu/backend.ts");
-			const gpu = await requireGpu(platform);
-			const { quantization, dtype } = config;
-			const polls = platform.name === "node";
-			const yieldToEventLoop = polls ? platform.yieldToEventLoop : null;
-			return module.createWebgpuBackend({
-				gpu,
-				quantization,
-				dtype,
-				yieldToEventLoop,
-			});
-		}
+		case "webgpu":
+			return { backend: await openWebgpu(config, platform), reason: asked };
 		default:
 			return config.device satisfies never;
 	}
 }
 
-/** The GPU where there is one that can do what the options ask for; a software adapter is slower than the cpu device. */
-async function openGpuBackend(
+/** `why`: why it is the CPU. */
+async function openCpu(
 	config: EngineConfig,
 	platform: Platform,
-): Promise<Backend | null> {
-	if (config.kvCacheDtype === "f32" || config.kvCacheDtype === "bf16")
-		return null;
-	const adapter = await (await platform.gpu())?.requestAdapter();
-	if (!adapter || adapter.info.isFallbackAdapter) return null;
-	return openBackend({ ...config, device: "webgpu" }, platform);
+	why: string,
+): Promise<ChosenDevice> {
+	const module = await import("./backends/cpu/backend.ts");
+	const { threads, quantization, dtype } = config;
+	const revectorize = config.wasmRevectorize;
+	const options = { platform, threads, quantization, dtype, revectorize };
+	return {
+		backend: module.createCpuBackend(options),
+		reason: `${why}; ${module.describeThreads(options)}`,
+	};
 }
+
+/** @throws device_unavailable */
+async function openWebgpu(
+	config: EngineConfig,
+	platform: Platform,
+): Promise<Backend> {
+	const module = await import("./backends/webgpu/backend.ts");
+	const gpu = await requireGpu(platform);
+	const { quantization, dtype } = config;
+	const polls = platform.name === "node";
+	const yieldToEventLoop = polls ? platform.yieldToEventLoop : null;
+	return module.createWebgpuBackend({
+		gpu,
+		quantization,
+		dtype,
+		yieldToEventLoop,
+	});
+}
+
+/** The GPU's name where there is one that can do what the options ask for, else why not. */
+async function findGpu(
+	{ kvCacheDtype }: EngineConfig,
+	platform: Platform,
+): Promise<{ readonly name: string } | { readonly why: string }> {
+	if (kvCacheDtype === "f32" || kvCacheDtype === "bf16")
+		return { why: `kvCacheDtype "${kvCacheDtype}" is not WebGPU's` };
+	const gpu = await platform.gpu();
+	if (gpu === null) return { why: `no WebGPU: ${gpuAbsence(platform)}` };
+	const adapter = await gpu.requestAdapter();
+	if (!adapter) return { why: "no WebGPU: no GPU here can be used for it" };
+	const { info } = adapter;
+	const name = info.description || `${info.vendor} ${info.architecture}`.trim();
+	return info.isFallbackAdapter
+		? { why: `no WebGPU: ${name} is software, slower than the cpu device` }
+		: { name };
+}
+
+/** Nobody asked for a GPU, and the one there is gives no device after all. */
+function isRefusal(
+	error: unknown,
+	{ device }: EngineConfig,
+	{ backend }: ChosenDevice,
+): error is NanoVllmError {
+	return (
+		device === "auto" &&
+		backend.name === "webgpu" &&
+		error instanceof NanoVllmError &&
+		error.code === "device_unavailable"
+	);
+}
+
+const gpuAbsence = ({ name }: Platform): string =>
+	name === "node"
+		? "the npm package webgpu or, on Linux, the Vulkan loader libvulkan.so.1 is missing"
+		: globalThis.isSecureContext === false
+			? "browsers give it to pages of https and localhost alone"
+			: "this browser has none";
 
 /** @throws device_unavailable */
 async function requireGpu(platform: Platform): Promise<GPU> {
@@ -251,9 +314,7 @@ async function requireGpu(platform: Platform): Promise<GPU> {
 	if (gpu !== null) return gpu;
 	throw new NanoVllmError(
 		"device_unavailable",
-		platform.name === "node"
-			? 'device "webgpu" needs the npm package webgpu and, on Linux, the Vulkan loader libvulkan.so.1; one of them is missing here. Install it, or use device "cpu".'
-			: 'this browser has no WebGPU. Use a newer one, or device "cpu".',
+		`no WebGPU: ${gpuAbsence(platform)}. Mend that, or use device "cpu".`,
 	);
 }
 

@@ -2,6 +2,7 @@
  * The interface every backend implements, and the flat arrays that cross it. Knows no scheduler, no text, no file format.
  * A backend compiles a Program once; the Executable then replays it step after step (after nano-vLLM's CUDA graphs).
  */
+import type { NanoVllmError } from "../errors.ts";
 import type { Program } from "./program.ts";
 
 /** Number types whose elements stand one by one. */
@@ -112,6 +113,8 @@ export interface Executable {
 	readonly kvCacheBytes: number;
 	/** True where `submit` returns before the step has run, so that the next one may be packed meanwhile. */
 	readonly overlaps: boolean;
+	/** Resolves when the device is lost or its threads have died, with steps under way or without; absent where that cannot be. */
+	readonly lost?: Promise<NanoVllmError>;
 	/**
 	 * Runs one step. Steps run in the order submitted; the arrays of `input` are the caller's again once the call returns.
 	 * @throws (rejects) device_lost, out_of_memory, backend_failed: the executable is then only good for `close`

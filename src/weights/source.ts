@@ -125,13 +125,19 @@ export function bytes(count: number | bigint): string {
 	return `${grouped(count)} ${BigInt(count) === 1n ? "byte" : "bytes"}`;
 }
 
+/** ModelFiles over contents that can cross to another thread. */
+export interface FileMap extends ModelFiles {
+	readonly contents: ReadonlyMap<string, Uint8Array | Blob>;
+}
+
 /** Files held in memory or dropped on a page, by name. */
 export function fileMap(
 	label: string,
 	files: ReadonlyMap<string, Uint8Array | Blob>,
-): ModelFiles {
+): FileMap {
 	return {
 		label,
+		contents: files,
 		async list() {
 			return [...files.keys()].filter((name) => !name.includes("/")).sort();
 		},

@@ -1,83 +1,116 @@
-/** An engine in this page. Loads the library where it is first used. */
-import type { LLM, LoadOptions, ModelFiles } from "nano-vllm";
-import type { AnswerDelta, AnswerToken, Engine, Sampling } from "./engine.ts";
+/** The engine of this tab: a model in a worker of the page. Behind the interface every page uses; see engine.ts. */
+import type {
+	CompletionDelta,
+	LoadOptions,
+	SamplingParamsInput,
+	TokenLogprob,
+} from "nano-vllm";
+import { type FileMap, WorkerLLM } from "../../src/browser.ts";
+import type {
+	AnswerDelta,
+	AnswerToken,
+	Engine,
+	EngineSettings,
+	Sampling,
+} from "./engine.ts";
 
-/** @throws NanoVllmError as LLM.load */
-export async function openTabEngine(
-	model: string | ModelFiles,
-	options: LoadOptions = {},
+export type TabEngineOptions = EngineSettings &
+	Pick<
+		LoadOptions,
+		"device" | "quantization" | "dtype" | "threads" | "signal" | "onProgress"
+	>;
+
+/** What else a token might have been: so many. */
+const NUM_ALTERNATIVES = 5;
+
+/**
+ * @param model a URL of a folder or a *.gguf, an id of the hub, or files that were dropped
+ * @throws what LLM.load does, and worker_lost
+ */
+export async function loadTabEngine(
+	model: string | FileMap,
+	options: TabEngineOptions = {},
 ): Promise<Engine> {
-	const { LLM } = await import("nano-vllm");
-	return engineOf(await LLM.load(model, options));
-}
-
-/** Alternatives told per token. */
-const NUM_LOGPROBS = 8;
-
-function engineOf(llm: LLM): Engine {
+	const llm = await WorkerLLM.load(model, options);
+	const reason = llm.lost.then(({ message }) => message);
 	return {
 		facts: {
 			place: "tab",
 			modelName: llm.modelName,
 			device: llm.device,
-			deviceReason: null,
+			deviceReason: llm.deviceReason,
 			maxModelLen: llm.maxModelLen,
-			hasChatTemplate: hasChatTemplate(llm),
-			canPause: false,
+			hasChatTemplate: llm.hasChatTemplate,
+			canPause: true,
 		},
-		streamChat: (messages, sampling, signal) =>
-			deltas(
-				llm.streamChat(
-					messages.map((message) => ({ ...message })),
-					{ ...sampling, logprobs: NUM_LOGPROBS },
-					{ signal },
-				),
-			),
-		streamText: (prompt, sampling: Sampling, signal) =>
-			deltas(
-				llm.stream(
-					typeof prompt === "string" ? prompt : { promptTokenIds: [...prompt] },
-					{ ...sampling, logprobs: NUM_LOGPROBS },
-					{ signal },
-				),
-			),
-		observe: () => () => {},
-		pause: async () => {},
-		resume: async () => {},
-		step: async () => {},
-		detokenize: async (ids) =>
-			llm.tokenizer.decode([...ids], { skipSpecialTokens: false }),
-		lost: new Promise(() => {}),
+		streamChat(messages, sampling, signal) {
+			const params = paramsOf(llm, sampling, NUM_ALTERNATIVES);
+			const plain = messages.map((message) => ({ ...message }));
+			return answers(llm.streamChat(plain, params, { signal }));
+		},
+		streamText(prompt, { ignoreEos = false, ...sampling }, signal) {
+			// Who wants a number of tokens whatever they are is measuring.
+			const numAlternatives = ignoreEos ? 0 : NUM_ALTERNATIVES;
+			const params = paramsOf(llm, sampling, numAlternatives);
+			const given =
+				typeof prompt === "string" ? prompt : { promptTokenIds: prompt };
+			return answers(llm.stream(given, { ...params, ignoreEos }, { signal }));
+		},
+		observe(listener, onEnd) {
+			let isOver = false;
+			const stop = llm.observe(listener);
+			void reason.then((why) => {
+				if (!isOver) onEnd(why);
+			});
+			return () => {
+				isOver = true;
+				stop();
+			};
+		},
+		pause: () => llm.pause(),
+		resume: () => llm.resume(),
+		step: () => llm.step(),
+		detokenize: (tokenIds) =>
+			llm.tokenizer.decode(tokenIds, { skipSpecialTokens: false }),
+		lost: reason,
 		close: () => llm.close(),
 	};
 }
 
-function hasChatTemplate(llm: LLM): boolean {
-	try {
-		llm.renderChat([{ role: "user", content: "" }]);
-		return true;
-	} catch {
-		return false;
-	}
+/** What the controls say over what the model's authors advise; as long as there is room where nobody says. */
+function paramsOf(
+	{ defaultSamplingParams }: WorkerLLM,
+	sampling: Sampling,
+	numAlternatives: number,
+): SamplingParamsInput {
+	const said = Object.entries(sampling).filter(([, v]) => v !== undefined);
+	return {
+		maxTokens: null,
+		...defaultSamplingParams,
+		...Object.fromEntries(said),
+		logprobs: numAlternatives,
+	};
 }
 
-async function* deltas(
-	stream: ReturnType<LLM["stream"]>,
-): AsyncGenerator<AnswerDelta> {
-	for await (const { text, tokenIds, logprobs, finishReason } of stream)
+async function* answers(
+	deltas: AsyncIterable<CompletionDelta>,
+): AsyncGenerator<AnswerDelta, void, void> {
+	for await (const { text, tokenIds, logprobs, finishReason } of deltas)
 		yield {
 			text,
+			tokens: tokenIds.map((id, i) => tokenOf(id, logprobs?.[i] ?? [])),
 			finishReason,
-			tokens: (logprobs ?? []).map((entries, i): AnswerToken => {
-				const chosen = entries.find(({ tokenId }) => tokenId === tokenIds[i]);
-				return {
-					text: chosen?.token ?? "",
-					logprob: chosen?.logprob ?? null,
-					alternatives: entries.map(({ token, logprob }) => ({
-						text: token,
-						logprob,
-					})),
-				};
-			}),
 		};
+}
+
+function tokenOf(id: number, entries: readonly TokenLogprob[]): AnswerToken {
+	const chosen = entries.find(({ tokenId }) => tokenId === id);
+	const others = entries.filter(({ tokenId }) => tokenId !== id);
+	return {
+		text: chosen?.token ?? "",
+		logprob: chosen?.logprob ?? null,
+		alternatives: others
+			.slice(0, NUM_ALTERNATIVES)
+			.map(({ token, logprob }) => ({ text: token, logprob })),
+	};
 }

@@ -1,12 +1,13 @@
 /** The page's engine: none, being loaded, ready, or lost. One at a time; a new one closes the old. */
 import { signal } from "@preact/signals";
-import type { LoadOptions, LoadProgress, ModelFiles } from "nano-vllm";
+import type { FileMap, LoadOptions, LoadProgress } from "nano-vllm";
 import { fetchBundledModel } from "./bundled-model.ts";
 import type { Engine, EngineSettings } from "./engine.ts";
 import {
 	type EngineChoice,
 	rememberChoice,
 	rememberedChoice,
+	rememberedKey,
 	type TabModel,
 } from "./engine-choice.ts";
 
@@ -64,10 +65,24 @@ export async function startEngine(
 	}
 }
 
-/** As the reader left it; nothing is loaded on a first visit. */
+/** As the reader left it. On a first visit the server that sends this page, if it has a model; else nothing is loaded yet. */
 export async function resumeSession(): Promise<void> {
-	const choice = rememberedChoice();
-	if (choice !== null) await startEngine(choice);
+	const choice = rememberedChoice() ?? (await serverHere());
+	if (choice !== null && session.value.kind === "none")
+		await startEngine(choice);
+}
+
+/** null: the page comes from a host of plain files. */
+async function serverHere(): Promise<EngineChoice | null> {
+	const address = new URL(".", document.baseURI).href;
+	try {
+		const response = await fetch(new URL("version", address));
+		const { version } = await response.json();
+		if (typeof version !== "string") return null;
+		return { place: "server", address, apiKey: rememberedKey() };
+	} catch {
+		return null;
+	}
 }
 
 export async function stopEngine(): Promise<void> {
@@ -107,11 +122,11 @@ async function openEngine(
 		const { openServerEngine } = await import("./engine-server.ts");
 		return openServerEngine(choice, context.signal);
 	}
-	const [{ openTabEngine }, model] = await Promise.all([
+	const [{ loadTabEngine }, model] = await Promise.all([
 		import("./engine-tab.ts"),
 		filesOf(choice.model, context),
 	]);
-	return openTabEngine(model, {
+	return loadTabEngine(model, {
 		device: choice.device,
 		...settings,
 		...context,
@@ -121,7 +136,7 @@ async function openEngine(
 function filesOf(
 	model: TabModel,
 	context: Pick<LoadOptions, "signal" | "onProgress">,
-): string | ModelFiles | Promise<ModelFiles> {
+): string | FileMap | Promise<FileMap> {
 	switch (model.kind) {
 		case "bundled":
 			return fetchBundledModel(context);

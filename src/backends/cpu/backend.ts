@@ -52,9 +52,7 @@ export function createCpuBackend(options: CpuOptions): Backend {
 		name: "cpu",
 		async compile(program, source, compileOptions) {
 			const shared = canShareMemory();
-			const numThreads = shared
-				? (options.threads ?? options.platform.hardwareConcurrency)
-				: 1;
+			const numThreads = numThreadsOf(options);
 			const { limits, kvCacheDtype } = compileOptions;
 			const layoutOptions = {
 				limits,
@@ -122,6 +120,17 @@ async function trustedKernels(
 	);
 }
 
+/** How many threads, and why not more, for people. */
+export function describeThreads(options: CpuOptions): string {
+	if (!canShareMemory())
+		return "one thread: the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp for more";
+	const count = numThreadsOf(options);
+	return count === 1 ? "one thread" : `${count} threads`;
+}
+
+const numThreadsOf = ({ threads, platform }: CpuOptions): number =>
+	canShareMemory() ? (threads ?? platform.hardwareConcurrency) : 1;
+
 function canShareMemory(): boolean {
 	return (
 		typeof SharedArrayBuffer === "function" &&
@@ -176,6 +185,7 @@ function createExecutable(
 		weightBytes: layout.weightBytes,
 		kvCacheBytes: layout.kvCacheBytes,
 		overlaps: runner.overlaps,
+		lost: runner.lost,
 		submit(input) {
 			const header = layout.steps[numSteps % NUM_STEPS];
 			extendRope(input);

@@ -14,6 +14,8 @@ import type { WorkerNews, WorkerStart } from "./worker.ts";
 export interface StepRunner {
 	/** True where the caller goes on while the step runs. */
 	readonly overlaps: boolean;
+	/** Resolves when a thread has died; absent where there is none that could. */
+	readonly lost?: Promise<NanoVllmError>;
 	/** Runs the step whose header stands at `header`. At most two may be under way. @throws (rejects) backend_failed */
 	run(header: number): Promise<void>;
 	close(): Promise<void>;
@@ -65,6 +67,7 @@ export async function workerRunner(
 	let numSubmitted = 0;
 	let failure: NanoVllmError | null = null;
 	let numReady = 0;
+	const lost = Promise.withResolvers<NanoVllmError>();
 	const ready = Promise.withResolvers<void>();
 	ready.promise.catch(() => {}); // heard where it is awaited
 	const workers: WorkerHandle[] = [];
@@ -79,7 +82,9 @@ export async function workerRunner(
 	};
 	const fail = (message: string) => {
 		const told = `a compute thread died: ${message}. Load the model again.`;
-		void end(new NanoVllmError("backend_failed", told));
+		const error = new NanoVllmError("backend_failed", told);
+		lost.resolve(error);
+		void end(error);
 	};
 	const setReferenced = (on: boolean) => {
 		for (const worker of workers) worker.setReferenced(on);
@@ -133,6 +138,7 @@ export async function workerRunner(
 
 	return {
 		overlaps: true,
+		lost: lost.promise,
 		run(header) {
 			if (failure !== null) return Promise.reject(failure);
 			const step = numSubmitted++;

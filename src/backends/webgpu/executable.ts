@@ -112,6 +112,7 @@ export async function createExecutable(
 		weightBytes: weights.bytes,
 		kvCacheBytes: cache.bytes,
 		overlaps: true,
+		lost: gpu.failed,
 		async submit(input) {
 			gpu.check();
 			const read = run(input);

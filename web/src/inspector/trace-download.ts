@@ -3,7 +3,7 @@ import type { History } from "../../../src/inspector/history.ts";
 import { traceOf } from "../../../src/inspector/trace.ts";
 
 export function downloadTrace(history: History): void {
-	const trace = traceOf(history.events());
+	const trace = traceOf(history.beginning(), history.events());
 	const blob = new Blob([JSON.stringify(trace)], { type: "application/json" });
 	const link = document.createElement("a");
 	link.href = URL.createObjectURL(blob);

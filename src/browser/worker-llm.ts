@@ -1,0 +1,408 @@
+/**
+ * LLM in a worker: the same methods, answered from a thread of their own, so that a page stays responsive and all its requests share
+ * one batch. What LLM gives at once, this gives as a promise.
+ */
+import type { SamplingParamsInput } from "../config.ts";
+import type { EngineEvent } from "../engine/events.ts";
+import type { EngineStats } from "../engine/llm-engine.ts";
+import type { CompletionDelta, RequestOutput } from "../engine/output.ts";
+import { NanoVllmError } from "../errors.ts";
+import type {
+	ChatOptions,
+	GenerateOptions,
+	GenerateProgress,
+	LoadOptions,
+	RequestOptions,
+} from "../llm.ts";
+import type { LoadProgress } from "../load.ts";
+import type { LoraAdapter, LoraRequest } from "../lora.ts";
+import { loadPlatform } from "../platform/detect.ts";
+import type { WorkerHandle, WorkerModule } from "../platform/platform.ts";
+import { watchLife } from "../platform/worker-life.ts";
+import type { Prompt } from "../prompt.ts";
+import type { ChatMessage, RenderOptions } from "../tokenizer/chat-template.ts";
+import type { FileMap, ModelFiles } from "../weights/source.ts";
+import { type Calls, openCalls } from "./calls.ts";
+import type {
+	ArgsOf,
+	Methods,
+	ModelFacts,
+	PortableLora,
+	PortableModel,
+	ResultOf,
+} from "./worker-methods.ts";
+
+export interface WorkerLoadOptions extends LoadOptions {
+	/**
+	 * Makes the worker, where it does not lie beside this file as `llm-worker.js`: `() => new Worker(url, { type: "module" })`. Bundlers that know
+	 * `new Worker(new URL(…))` need no help.
+	 */
+	readonly createWorker?: () => Worker;
+}
+
+type OneOrMany<T> = T | readonly T[];
+
+/** The tokenizer, a thread away. */
+export interface WorkerTokenizer {
+	encode(
+		text: string,
+		options?: { addSpecialTokens?: boolean },
+	): Promise<number[]>;
+	decode(
+		ids: ArrayLike<number>,
+		options?: { skipSpecialTokens?: boolean },
+	): Promise<string>;
+}
+
+/** A worker that listens. */
+interface Thread {
+	readonly calls: Calls;
+	readonly lost: Promise<NanoVllmError>;
+	/** Ends the worker, and with this every call that is under way. */
+	end(reason: NanoVllmError): Promise<void>;
+}
+
+export class WorkerLLM {
+	readonly device: ModelFacts["device"];
+	/** Why that device, for people. */
+	readonly deviceReason: string;
+	readonly modelName: string;
+	readonly modelConfig: ModelFacts["modelConfig"];
+	readonly numParameters: number;
+	readonly maxModelLen: number;
+	readonly engineConfig: ModelFacts["engineConfig"];
+	readonly defaultSamplingParams: SamplingParamsInput;
+	readonly hasChatTemplate: boolean;
+	readonly tokenizer: WorkerTokenizer;
+	/** Resolves when the model is good for nothing any more: its worker crashed, its device was lost, a step failed. Never rejects. */
+	readonly lost: Promise<NanoVllmError>;
+	readonly #thread: Thread;
+	#failure: NanoVllmError | null = null;
+
+	private constructor(thread: Thread, facts: ModelFacts) {
+		this.#thread = thread;
+		this.device = facts.device;
+		this.deviceReason = facts.deviceReason;
+		this.modelName = facts.modelName;
+		this.modelConfig = facts.modelConfig;
+		this.numParameters = facts.numParameters;
+		this.maxModelLen = facts.maxModelLen;
+		this.engineConfig = facts.engineConfig;
+		this.defaultSamplingParams = facts.defaultSamplingParams;
+		this.hasChatTemplate = facts.hasChatTemplate;
+		this.lost = thread.lost;
+		this.tokenizer = {
+			encode: (text, options = {}) => this.#call("encode", [text, options]),
+			decode: (ids, options = {}) => this.#call("decode", [ids, options]),
+		};
+		void thread.lost.then((error) => {
+			this.#failure ??= error;
+		});
+	}
+
+	/**
+	 * @param model as LLM.load's; files must be those of fileMap or droppedFiles, which can be sent
+	 * @throws as LLM.load; worker_lost where the worker cannot be started or ends
+	 */
+	static async load(
+		model: string | ModelFiles,
+		options: WorkerLoadOptions = {},
+	): Promise<WorkerLLM> {
+		const { signal, onProgress, createWorker, ...engineOptions } = options;
+		signal?.throwIfAborted();
+		const thread = await startThread(createWorker);
+		const aborted = new NanoVllmError("aborted", "loading was aborted.");
+		// Whatever it does now: nothing of it is wanted any more.
+		const stop = () => void thread.end(aborted);
+		signal?.addEventListener("abort", stop, { once: true });
+		try {
+			const facts = await thread.calls.call(
+				"load",
+				[packModel(model), engineOptions],
+				{ onNews: (news) => onProgress?.(news as LoadProgress) },
+			);
+			return new WorkerLLM(thread, facts as ModelFacts);
+		} catch (error) {
+			await thread.end(aborted);
+			signal?.throwIfAborted();
+			throw error;
+		} finally {
+			signal?.removeEventListener("abort", stop);
+		}
+	}
+
+	/** As LLM.generate. */
+	generate(
+		prompts: OneOrMany<Prompt>,
+		samplingParams?: OneOrMany<SamplingParamsInput>,
+		options: GenerateOptions = {},
+	): Promise<RequestOutput[]> {
+		const { signal, progress } = options;
+		return this.#call(
+			"generate",
+			[prompts, samplingParams, packOptions(options)],
+			signal,
+			progress && ((news) => progress(news as GenerateProgress)),
+		);
+	}
+
+	/** As LLM.chat. */
+	chat(
+		messages: readonly ChatMessage[] | readonly (readonly ChatMessage[])[],
+		samplingParams?: OneOrMany<SamplingParamsInput>,
+		options: ChatOptions = {},
+	): Promise<RequestOutput[]> {
+		const { signal, progress } = options;
+		return this.#call(
+			"chat",
+			[messages, samplingParams, packOptions(options)],
+			signal,
+			progress && ((news) => progress(news as GenerateProgress)),
+		);
+	}
+
+	/** As LLM.stream. */
+	stream(
+		prompt: Prompt,
+		samplingParams?: SamplingParamsInput,
+		options: RequestOptions = {},
+	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
+		const packed = packOptions(options);
+		return this.#stream(
+			"stream",
+			[prompt, samplingParams, packed],
+			options.signal,
+		);
+	}
+
+	/** As LLM.streamChat. */
+	streamChat(
+		messages: readonly ChatMessage[],
+		samplingParams?: SamplingParamsInput,
+		options: RequestOptions & Pick<ChatOptions, "template"> = {},
+	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
+		const packed = packOptions(options);
+		return this.#stream(
+			"streamChat",
+			[messages, samplingParams, packed],
+			options.signal,
+		);
+	}
+
+	/** As LLM.renderChat. */
+	renderChat(
+		messages: readonly ChatMessage[],
+		template: RenderOptions = {},
+	): Promise<string> {
+		return this.#call("renderChat", [messages, template]);
+	}
+
+	/** Ends a request with what it has: finishReason "abort". */
+	abort(requestId: string): Promise<void> {
+		return this.#call("abort", [requestId]);
+	}
+
+	/** Why no request is taken any more; null while all is well. */
+	get failure(): NanoVllmError | null {
+		return this.#failure;
+	}
+
+	/** As LLM.loadLoraAdapter. */
+	loadLoraAdapter(name: string, path: string | ModelFiles): Promise<void> {
+		return this.#call("loadLoraAdapter", [name, packModel(path)]);
+	}
+
+	unloadLoraAdapter(name: string): Promise<void> {
+		return this.#call("unloadLoraAdapter", [name]);
+	}
+
+	listLoraAdapters(): Promise<LoraAdapter[]> {
+		return this.#call("listLoraAdapters", []);
+	}
+
+	stats(): Promise<EngineStats> {
+		return this.#call("stats", []);
+	}
+
+	resetPrefixCache(): Promise<void> {
+		return this.#call("resetPrefixCache", []);
+	}
+
+	/** Tells the engine's events, a snapshot first. @returns what ends that */
+	observe(listener: (event: EngineEvent) => void): () => void {
+		const controller = new AbortController();
+		const { signal } = controller;
+		const tell = (event: unknown) => {
+			if (!signal.aborted) listener(event as EngineEvent);
+		};
+		// Ends with the listener's wish or with the model, whose end `lost` and `close` tell.
+		this.#call("observe", [], signal, tell).catch(() => {});
+		return () => controller.abort();
+	}
+
+	/** No step is begun until resume or step. */
+	pause(): Promise<void> {
+		return this.#call("pause", []);
+	}
+
+	resume(): Promise<void> {
+		return this.#call("resume", []);
+	}
+
+	/** Runs one step of a paused engine. */
+	step(): Promise<void> {
+		return this.#call("step", []);
+	}
+
+	/** Fails what still runs (engine_closed), frees weights and cache, and ends the worker. */
+	async close(): Promise<void> {
+		const closed = new NanoVllmError(
+			"engine_closed",
+			"the model was closed. Load it again.",
+		);
+		const wasWell = this.#failure === null;
+		this.#failure ??= closed;
+		// A worker that is gone has nothing left to close.
+		if (wasWell) await this.#thread.calls.call("close", []).catch(() => {});
+		await this.#thread.end(closed);
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.close();
+	}
+
+	async #call<M extends keyof Methods>(
+		method: M,
+		args: ArgsOf<M>,
+		signal?: AbortSignal,
+		onNews?: (news: unknown) => void,
+	): Promise<ResultOf<M>> {
+		if (this.#failure !== null) throw this.#failure;
+		const options = { signal, onNews };
+		const value = await this.#thread.calls.call(method, args, options);
+		return value as ResultOf<M>;
+	}
+
+	async *#stream<M extends "stream" | "streamChat">(
+		method: M,
+		args: ArgsOf<M>,
+		signal: AbortSignal | undefined,
+	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
+		const left = new AbortController();
+		const signals = signal ? [signal, left.signal] : [left.signal];
+		const deltas: CompletionDelta[] = [];
+		let wake = () => {};
+		let settled = false;
+		const onNews = (news: unknown) => {
+			deltas.push(news as CompletionDelta);
+			wake();
+		};
+		const either = AbortSignal.any(signals);
+		const done = this.#call(method, args, either, onNews);
+		const end = () => {
+			settled = true;
+			wake();
+		};
+		done.then(end, end);
+		try {
+			for (let at = 0; ; ) {
+				signal?.throwIfAborted();
+				if (at < deltas.length) {
+					yield deltas[at++];
+					if (at === deltas.length) deltas.length = at = 0;
+				} else if (settled) return await done;
+				else
+					await new Promise<void>((resolve) => {
+						wake = resolve;
+					});
+			}
+		} finally {
+			if (!settled) left.abort();
+		}
+	}
+}
+
+/** As source, as a build, or beside a bundle. */
+function workerModule(createWorker: (() => Worker) | undefined): WorkerModule {
+	const here = import.meta.url;
+	const kind = here.endsWith(".ts") ? "ts" : "js";
+	return {
+		url: new URL(`./llm-worker.${kind}`, here),
+		create:
+			createWorker ??
+			(() =>
+				new Worker(new URL("./llm-worker.js", import.meta.url), {
+					type: "module",
+				})),
+	};
+}
+
+async function startThread(
+	createWorker: (() => Worker) | undefined,
+): Promise<Thread> {
+	const platform = await loadPlatform();
+	const lost = Promise.withResolvers<NanoVllmError>();
+	const alive = Promise.withResolvers<void>();
+	const watching = new AbortController();
+	const worker: WorkerHandle = platform.spawnWorker(
+		workerModule(createWorker),
+		null,
+	);
+	const calls = openCalls(worker, {
+		onAlive(lock) {
+			if (lock !== null)
+				watchLife(lock, watching.signal, () => fail("it ended"));
+			alive.resolve();
+		},
+		onLost: (error) => void lose(error as NanoVllmError),
+	});
+	const end = async (reason: NanoVllmError) => {
+		watching.abort();
+		calls.end(reason);
+		alive.reject(reason);
+		await worker.terminate();
+	};
+	const lose = (error: NanoVllmError) => {
+		lost.resolve(error);
+		return end(error);
+	};
+	const fail = (message: string) => {
+		const told = `the worker with the model is gone: ${message}. Requests in flight are lost; load the model again, or a smaller one where memory ran out.`;
+		void lose(new NanoVllmError("worker_lost", told));
+	};
+	worker.onError(({ message }) => fail(message));
+	await alive.promise;
+	return { calls, lost: lost.promise, end };
+}
+
+/** @throws invalid_option for files that only this thread can read */
+function packModel(model: string | ModelFiles): PortableModel {
+	if (typeof model === "string") return model;
+	const { label, contents } = model as FileMap;
+	if (contents instanceof Map) return { label, contents };
+	throw new NanoVllmError(
+		"invalid_option",
+		`${label ?? "the model"}: these files can be read in this thread alone. Give a URL, an id of the hub, or files from fileMap or droppedFiles.`,
+	);
+}
+
+function packLora(request: LoraRequest | null): PortableLora | null {
+	if (request?.path === undefined) return request as PortableLora | null;
+	return { ...request, path: packModel(request.path) };
+}
+
+/** What of the options can be sent. */
+function packOptions<Options extends GenerateOptions | RequestOptions>(
+	options: Options,
+) {
+	const { signal, loraRequest, ...rest } = options;
+	const progress = "progress" in options && options.progress !== undefined;
+	const isMany = Array.isArray(loraRequest);
+	return {
+		...rest,
+		progress,
+		loraRequest: isMany
+			? (loraRequest as (LoraRequest | null)[]).map(packLora)
+			: packLora((loraRequest as LoraRequest | null | undefined) ?? null),
+	};
+}
