@@ -1,5 +1,6 @@
 /** The model served beside the page. Fetched whole: the plainest of static hosts know no range requests. */
-import type { LoadOptions, ModelFiles } from "nano-vllm";
+import type { FileMap, LoadOptions } from "nano-vllm";
+import { fileMap } from "../../src/browser.ts";
 
 export const BUNDLED_NAME = "demo-model";
 /** For "15 MB" beside the button, before anything is fetched. */
@@ -16,14 +17,13 @@ const NAMES = [
 export async function fetchBundledModel({
 	signal,
 	onProgress,
-}: Pick<LoadOptions, "signal" | "onProgress">): Promise<ModelFiles> {
+}: Pick<LoadOptions, "signal" | "onProgress">): Promise<FileMap> {
 	let loadedBytes = 0;
 	const count = (numBytes: number) => {
 		loadedBytes += numBytes;
 		const totalBytes = Math.max(BUNDLED_BYTES, loadedBytes);
 		onProgress?.({ stage: "download", loadedBytes, totalBytes });
 	};
-	const { fileMap } = await import("nano-vllm");
 	const files = await Promise.all(
 		NAMES.map(async (name) => {
 			const url = new URL(`${BUNDLED_NAME}/${name}`, document.baseURI);

@@ -1,5 +1,5 @@
 /** Which engine the reader wants: a model in this tab, or a server. Remembered, but for dropped files, and for a server's key beyond this tab. */
-import type { ModelFiles } from "nano-vllm";
+import type { FileMap } from "nano-vllm";
 import { readStored, writeStored } from "./stored.ts";
 
 export type TabModel =
@@ -7,7 +7,7 @@ export type TabModel =
 	| { readonly kind: "bundled" }
 	/** A URL or an id of the hub. */
 	| { readonly kind: "named"; readonly name: string }
-	| { readonly kind: "files"; readonly files: ModelFiles };
+	| { readonly kind: "files"; readonly files: FileMap };
 
 export type TabDevice = "auto" | "webgpu" | "cpu";
 

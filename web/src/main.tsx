@@ -2,6 +2,7 @@
 import "./tokens.css";
 import "./base.css";
 import { render } from "preact";
+import { openConversations } from "./chat/conversations.ts";
 import { resumeSession } from "./session.ts";
 import { Shell } from "./shell.tsx";
 import { followTheme } from "./theme.ts";
@@ -10,4 +11,5 @@ const root = document.getElementById("app");
 if (root === null) throw new Error('index.html has no element with id "app".');
 followTheme();
 render(<Shell />, root);
+void openConversations();
 void resumeSession();

@@ -1,0 +1,4 @@
+/** Models this browser keeps, with their sizes. */
+export function CachedModels() {
+	return null;
+}

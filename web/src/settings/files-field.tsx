@@ -1,0 +1,93 @@
+/** A place to drop a model's files on, and buttons for those who do not drag. */
+import { useRef, useState } from "preact/hooks";
+import type { FileMap } from "../../../src/browser.ts";
+import { modelOfDrop, modelOfFiles } from "./chosen-files.ts";
+
+export interface FilesProps {
+	readonly files: FileMap | null;
+	readonly onFiles: (files: FileMap) => void;
+}
+
+export function FilesField({ files, onFiles }: FilesProps) {
+	const [isOver, setOver] = useState(false);
+	const [trouble, setTrouble] = useState<string | null>(null);
+	const take = async (find: () => FileMap | Promise<FileMap>) => {
+		try {
+			onFiles(await find());
+			setTrouble(null);
+		} catch (error) {
+			setTrouble((error as Error).message);
+		}
+	};
+	return (
+		<section
+			class={`drop ${isOver ? "over" : ""}`}
+			aria-label="Files of a model"
+			onDragOver={(event) => {
+				event.preventDefault();
+				setOver(true);
+			}}
+			onDragLeave={() => setOver(false)}
+			onDrop={(event) => {
+				event.preventDefault();
+				setOver(false);
+				const { dataTransfer } = event;
+				if (dataTransfer) void take(() => modelOfDrop(dataTransfer));
+			}}
+		>
+			<p>
+				{files === null
+					? "Drop a folder with safetensors or a GGUF here"
+					: files.label}
+			</p>
+			<div class="button-row">
+				<FilesButton isFolder onChosen={take}>
+					Choose a folder
+				</FilesButton>
+				<FilesButton isFolder={false} onChosen={take}>
+					Choose files
+				</FilesButton>
+			</div>
+			{trouble && (
+				<p class="hint wrong" role="alert">
+					{trouble}
+				</p>
+			)}
+		</section>
+	);
+}
+
+function FilesButton({
+	isFolder,
+	onChosen,
+	children,
+}: {
+	readonly isFolder: boolean;
+	readonly onChosen: (find: () => FileMap) => void;
+	readonly children: string;
+}) {
+	const input = useRef<HTMLInputElement>(null);
+	const open = () => {
+		if (input.current === null) return;
+		input.current.webkitdirectory = isFolder;
+		input.current.click();
+	};
+	return (
+		<>
+			<button type="button" class="button" onClick={open}>
+				{children}
+			</button>
+			<input
+				ref={input}
+				type="file"
+				hidden
+				multiple
+				aria-label={children}
+				onChange={({ currentTarget }) => {
+					const { files } = currentTarget;
+					if (files?.length) onChosen(() => modelOfFiles(files));
+				}}
+			/>
+		</>
+	);
+}
