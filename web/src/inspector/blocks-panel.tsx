@@ -5,7 +5,7 @@ import {
 	blockAt,
 	blocksPicture,
 	gridOf,
-	MAX_BLOCKS_DRAWN,
+	numBlocksDrawn,
 } from "./blocks-picture.ts";
 import { Canvas } from "./canvas.tsx";
 import { describeBlock } from "./describe.ts";
@@ -33,12 +33,14 @@ export function BlocksPanel({
 	useTick(watch.subscribeToEngine);
 	const [width, setWidth] = useState(0);
 	const { numBlocks, blockSize } = watch.history.live?.engine ?? NO_POOL;
-	const grid = gridOf(numBlocks, width || 600, maxHeight);
+	const [isAll, setAll] = useState(false);
+	const numDrawn = numBlocksDrawn(numBlocks, watch.numTouchedBlocks, isAll);
+	const grid = gridOf(numDrawn, width || 600, maxHeight);
 	const picture = useMemo(
-		() => blocksPicture(() => blocksView(watch)),
-		[watch],
+		() => blocksPicture(() => blocksView(watch, numDrawn)),
+		[watch, numDrawn],
 	);
-	const at = (x: number, y: number) => blockAt(grid, numBlocks, x, y);
+	const at = (x: number, y: number) => blockAt(grid, numDrawn, x, y);
 	return (
 		<section class="panel" aria-label="Blocks">
 			<div class="panel-head">
@@ -61,16 +63,21 @@ export function BlocksPanel({
 				frames={watch.frames}
 				subscribe={watch.subscribe}
 				height={grid.numRows * grid.cell}
-				label={`Map of ${count(numBlocks)} blocks. Arrow keys move from block to block, Escape leaves.`}
+				label={`Map of ${count(numDrawn)} blocks. Arrow keys move from block to block, Escape leaves.`}
 				onWidth={setWidth}
 				onPoint={(x, y) => watch.pointAtBlock(at(x, y))}
 				onLeave={() => watch.pointAtBlock(null)}
 				onPick={(x, y) => watch.selectBlock(at(x, y))}
 				onKey={(event) => moveByKey(event, watch, grid.numColumns)}
 			/>
-			{numBlocks > MAX_BLOCKS_DRAWN && (
+			{(numDrawn < numBlocks || isAll) && (
 				<p class="hint">
-					The first {count(MAX_BLOCKS_DRAWN)} blocks are drawn.
+					{isAll
+						? `The first ${count(numDrawn)} blocks are drawn. `
+						: `The first ${count(numDrawn)} are drawn; the others were never used. `}
+					<button type="button" class="link" onClick={() => setAll(!isAll)}>
+						{isAll ? "Only those that were used" : "All"}
+					</button>
 				</p>
 			)}
 			<BlockWords watch={watch} />

@@ -7,7 +7,8 @@ import type { Palette } from "./palette.ts";
 import { styleOf } from "./sequence-style.ts";
 
 export interface BlocksView {
-	readonly numBlocks: number;
+	/** So many are drawn, the first ones. */
+	readonly numDrawn: number;
 	numReferences(block: number): number;
 	/** A sequence that holds it, else the one that filled it last; null: none is known. */
 	ownerOf(block: number): number | null;
@@ -29,21 +30,34 @@ export interface BlockGrid {
 	readonly numRows: number;
 }
 
-/** More blocks than this are not drawn one by one. */
-export const MAX_BLOCKS_DRAWN = 65_536;
+/** More blocks than this are never drawn. */
+const MAX_BLOCKS_DRAWN = 65_536;
+const MIN_BLOCKS_DRAWN = 128;
 const MIN_CELL = 4;
 const MAX_CELL = 26;
 
+/** Blocks are handed out from the first on, so that a large pool is drawn as far as it was ever used; a power of two, which seldom changes. */
+export function numBlocksDrawn(
+	numBlocks: number,
+	numTouched: number,
+	isAll: boolean,
+): number {
+	const most = Math.min(numBlocks, MAX_BLOCKS_DRAWN);
+	if (isAll) return most;
+	const power = 2 ** Math.ceil(Math.log2(Math.max(1, numTouched)));
+	const drawn = Math.max(MIN_BLOCKS_DRAWN, power);
+	return drawn > most / 2 ? most : drawn;
+}
+
 /** The largest cells with which the map is no higher than `height`. */
 export function gridOf(
-	numBlocks: number,
+	numDrawn: number,
 	width: number,
 	height: number,
 ): BlockGrid {
-	const drawn = Math.min(numBlocks, MAX_BLOCKS_DRAWN);
 	for (let cell = MAX_CELL; ; cell--) {
 		const numColumns = Math.max(1, Math.floor(width / cell));
-		const numRows = Math.ceil(drawn / numColumns);
+		const numRows = Math.ceil(numDrawn / numColumns);
 		if (numRows * cell <= height || cell <= MIN_CELL)
 			return { cell, numColumns, numRows };
 	}
@@ -51,14 +65,14 @@ export function gridOf(
 
 export function blockAt(
 	{ cell, numColumns }: BlockGrid,
-	numBlocks: number,
+	numDrawn: number,
 	x: number,
 	y: number,
 ): number | null {
 	const column = Math.floor(x / cell);
 	if (column < 0 || column >= numColumns || y < 0) return null;
 	const block = Math.floor(y / cell) * numColumns + column;
-	return block < Math.min(numBlocks, MAX_BLOCKS_DRAWN) ? block : null;
+	return block < numDrawn ? block : null;
 }
 
 /** How a cell looks, as one number; cells of the same number look alike. */
@@ -82,14 +96,14 @@ export function blocksPicture(view: () => BlocksView): Picture {
 	return {
 		paint(ctx, size, palette, whole) {
 			const now = view();
-			const drawn = Math.min(now.numBlocks, MAX_BLOCKS_DRAWN);
-			if (whole || painted.length !== drawn) {
-				painted = new Uint32Array(drawn).fill(UNPAINTED);
-				grid = gridOf(now.numBlocks, size.width, size.height);
+			const { numDrawn } = now;
+			if (whole || painted.length !== numDrawn) {
+				painted = new Uint32Array(numDrawn).fill(UNPAINTED);
+				grid = gridOf(numDrawn, size.width, size.height);
 				ctx.fillStyle = palette.surface;
 				ctx.fillRect(0, 0, size.width, size.height);
 			}
-			for (let block = 0; block < drawn; block++) {
+			for (let block = 0; block < numDrawn; block++) {
 				const look = lookOf(now, block);
 				if (look === painted[block]) continue;
 				painted[block] = look;

@@ -17,12 +17,14 @@ export function InspectorPage({ engine }: { readonly engine: Engine }) {
 	return (
 		<div class="inspector">
 			<header class="inspector-head">
-				<h1>Inspector</h1>
-				<p class="explain">
-					What {engine.facts.modelName} does with everybody's requests at once:
-					chat, run the playground, or fire some prompts from here. The design
-					is told in docs/structure.md.
-				</p>
+				<div>
+					<h1>Inspector</h1>
+					<p class="explain">
+						What {engine.facts.modelName} does with everybody's requests at
+						once: chat, run the playground, or fire some prompts from here. The
+						design is told in docs/structure.md.
+					</p>
+				</div>
 				<TryIt engine={engine} />
 			</header>
 			<Ended watch={watch} />

@@ -8,12 +8,12 @@ import { useTick } from "./use-tick.ts";
 import { queueView, sequenceWords } from "./views.ts";
 import type { Watch } from "./watch.ts";
 
-const HEIGHT = 96;
+const HEIGHT = 80;
 
 export function QueuesPanel({ watch }: { readonly watch: Watch }) {
 	return (
 		<section class="panel" aria-label="Queues">
-			<h2 class="panel-title">Queues</h2>
+			<h2>Queues</h2>
 			<p class="explain">
 				Who runs has blocks and takes part in steps. Who waits has none: it
 				comes in, in order, as soon as a lane, budget and blocks are free.

@@ -56,32 +56,44 @@ export function StepsPanel({
 					another takes its lane in the very next step: continuous batching.
 				</p>
 			)}
-			<Canvas
-				picture={picture}
-				frames={watch.frames}
-				subscribe={watch.subscribe}
-				height={height}
-				label="Steps as columns, sequences as lanes. Left and right move from step to step, up and down from sequence to sequence, Enter goes back to the step's moment."
-				onWidth={setWidth}
-				onPoint={(x, y) => {
-					const hit = at(x, y);
-					watch.point(hit?.arrival ?? null);
-					watch.selectStep(hit?.column.step.step ?? null);
-				}}
-				onLeave={() => {
-					watch.point(null);
-					watch.selectStep(null);
-				}}
-				onPick={(x, y) => {
-					const hit = at(x, y);
-					if (hit) watch.goTo(hit.column.index);
-				}}
-				onKey={(event) => moveByKey(event, watch)}
-			/>
+			<div class="steps-picture">
+				<BudgetLabel watch={watch} />
+				<Canvas
+					picture={picture}
+					frames={watch.frames}
+					subscribe={watch.subscribe}
+					height={height}
+					label="Steps as columns, sequences as lanes. Left and right move from step to step, up and down from sequence to sequence, Enter goes back to the step's moment."
+					onWidth={setWidth}
+					onPoint={(x, y) => {
+						const hit = at(x, y);
+						watch.point(hit?.arrival ?? null);
+						watch.selectStep(hit?.column.step.step ?? null);
+					}}
+					onLeave={() => {
+						watch.point(null);
+						watch.selectStep(null);
+					}}
+					onPick={(x, y) => {
+						const hit = at(x, y);
+						if (hit) watch.goTo(hit.column.index);
+					}}
+					onKey={(event) => moveByKey(event, watch)}
+				/>
+			</div>
 			<StepWords watch={watch} />
 			<Legend items={STEPS_LEGEND} />
 			<StepTable watch={watch} />
 		</section>
+	);
+}
+
+function BudgetLabel({ watch }: { readonly watch: Watch }) {
+	useTick(watch.subscribeToEngine);
+	return (
+		<span class="axis" aria-hidden="true">
+			{count(budgetOf(watch))} tokens
+		</span>
 	);
 }
 

@@ -40,7 +40,7 @@ export function xOf(
 	return ((atMs - startMs) / Math.max(1, endMs - startMs)) * width;
 }
 
-/** The fullest moment of every pixel column. */
+/** The fullest moment of every pixel column, against the fullest of all. */
 function paintUsage(
 	ctx: CanvasRenderingContext2D,
 	size: PictureSize,
@@ -60,11 +60,14 @@ function paintUsage(
 		if (step.preempted.length > 0) marks[x] = 2;
 		else if (step.evicted.length > 0) marks[x] ||= 1;
 	}
+	const peak = usage.reduce((most, share) => Math.max(most, share), 1e-9);
 	const height = size.height - MARKS_HEIGHT - 2;
 	ctx.fillStyle = palette.muted;
 	ctx.globalAlpha = 0.5;
-	for (let x = 0; x < usage.length; x++)
-		ctx.fillRect(x, height * (1 - usage[x]), 1, height * usage[x]);
+	for (let x = 0; x < usage.length; x++) {
+		const share = usage[x] / peak;
+		ctx.fillRect(x, height * (1 - share), 1, height * share);
+	}
 	ctx.globalAlpha = 1;
 	ctx.fillStyle = palette.alarm;
 	for (let x = 0; x < marks.length; x++) {

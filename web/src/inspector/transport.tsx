@@ -46,6 +46,7 @@ export function Transport({
 
 function ReplayControls({ watch }: { readonly watch: Watch }) {
 	const [speed, setSpeed] = useState<number>(0.25);
+	useTick(watch.subscribe);
 	const { kind } = watch.mode;
 	const isPlaying = kind === "playing";
 	return (
@@ -110,6 +111,7 @@ function EngineControls({
 	readonly watch: Watch;
 	readonly engine: Engine;
 }) {
+	useTick(watch.subscribe);
 	const [error, setError] = useState<string | null>(null);
 	if (!engine.facts.canPause)
 		return (
@@ -154,6 +156,7 @@ function EngineControls({
 }
 
 function Timeline({ watch }: { readonly watch: Watch }) {
+	useTick(watch.subscribe);
 	const picture = useMemo(
 		() => timelinePicture(() => timelineView(watch)),
 		[watch],

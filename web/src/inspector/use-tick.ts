@@ -8,12 +8,15 @@ export function useTick(subscribe: (changed: () => void) => () => void): void {
 	const [, setTick] = useState(0);
 	useEffect(() => {
 		let timer: ReturnType<typeof setTimeout> | null = null;
+		const render = () => {
+			timer = null;
+			setTick((n) => n + 1);
+		};
 		const end = subscribe(() => {
-			timer ??= setTimeout(() => {
-				timer = null;
-				setTick((n) => n + 1);
-			}, TICK_MS);
+			timer ??= setTimeout(render, TICK_MS);
 		});
+		// Something may have changed since it was rendered.
+		timer ??= setTimeout(render);
 		return () => {
 			if (timer !== null) clearTimeout(timer);
 			end();

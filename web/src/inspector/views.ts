@@ -81,7 +81,7 @@ const EVICTED_MS = 1500;
 const EVICTED_STEPS = 40;
 const NOTHING: ReadonlySet<number> = new Set();
 
-export function blocksView(watch: Watch): BlocksView {
+export function blocksView(watch: Watch, numDrawn: number): BlocksView {
 	const { state } = watch;
 	if (state === null) return EMPTY_POOL;
 	const { blocks } = state;
@@ -93,7 +93,7 @@ export function blocksView(watch: Watch): BlocksView {
 	const evicted = evictedLately(state);
 	const chain = chainIds(watch, state);
 	return {
-		numBlocks: blocks.numBlocks,
+		numDrawn: Math.min(numDrawn, blocks.numBlocks),
 		numReferences: (block) => blocks.numReferences[block],
 		ownerOf: (block) => blocks.owners[block][0] ?? null,
 		isCached: (block) => blocks.isCached[block] === 1,
@@ -109,7 +109,7 @@ export function blocksView(watch: Watch): BlocksView {
 }
 
 const EMPTY_POOL: BlocksView = {
-	numBlocks: 0,
+	numDrawn: 0,
 	numReferences: () => 0,
 	ownerOf: () => null,
 	isCached: () => false,

@@ -2,7 +2,7 @@
  * What a reader watches of an engine: its events as history, the moment shown (live, or one that was), and what is pointed at, the same
  * in every picture. Knows no canvas and no page.
  */
-import type { EngineEvent } from "../../../src/engine/events.ts";
+import type { BlockState, EngineEvent } from "../../../src/engine/events.ts";
 import { History } from "../../../src/inspector/history.ts";
 import type { InspectorState } from "../../../src/inspector/state.ts";
 import { createFrames, type Frames } from "./frames.ts";
@@ -40,6 +40,7 @@ export class Watch {
 	readonly #lanes = new Lanes();
 	readonly #columns: StepColumn[] = [];
 	#maxNumLanes = 0;
+	#numTouchedBlocks = 0;
 	#mode: Mode = { kind: "live" };
 	/** Why no more events come. */
 	#end: string | null = null;
@@ -65,7 +66,7 @@ export class Watch {
 		return () => this.#listeners.delete(changed);
 	};
 
-	/** Calls back when another engine, or one at all, is told of. */
+	/** Calls back when another engine, or one at all, is told of, and when more of its pool is used than ever. */
 	readonly subscribeToEngine = (changed: Listener): (() => void) => {
 		this.#engineListeners.add(changed);
 		return () => this.#engineListeners.delete(changed);
@@ -75,6 +76,8 @@ export class Watch {
 		this.#end = null;
 		this.history.push(event);
 		const index = this.#lastIndex;
+		if (event.type === "snapshot" || event.type === "step")
+			this.#touch(event.blocks);
 		if (event.type === "snapshot") {
 			const last = this.#columns.at(-1)?.step;
 			if (last !== undefined && event.step < last.step)
@@ -90,6 +93,19 @@ export class Watch {
 			this.#forget();
 		}
 		if (this.#mode.kind === "live") this.#changed();
+	}
+
+	/** Blocks ever used, and those before them. */
+	get numTouchedBlocks(): number {
+		return this.#numTouchedBlocks;
+	}
+
+	#touch(blocks: readonly BlockState[]): void {
+		const before = this.#numTouchedBlocks;
+		for (const { block } of blocks)
+			if (block >= this.#numTouchedBlocks) this.#numTouchedBlocks = block + 1;
+		if (this.#numTouchedBlocks !== before)
+			for (const call of this.#engineListeners) call();
 	}
 
 	/** The events' source is gone. */

@@ -5,7 +5,7 @@ import type { PoolSettings } from "./scenarios.ts";
 
 export type Reload = (settings: EngineSettings) => Promise<Engine>;
 
-/** Room for at least some hundred tokens of any model a tab can run. */
+/** Room for some hundred tokens of any model a tab can run, and less than 256 sequences of a small one could use: an engine takes no more than that. */
 const FIRST_BYTES = 2 ** 26;
 const FIRST_EVENT_MS = 5000;
 
@@ -21,23 +21,20 @@ export function createPoolLoader(reload: Reload, first: Engine): PoolLoader {
 	return {
 		async load(settings) {
 			const { poolTokens, ...rest } = settings;
-			const start = (kvCacheMemoryBytes: number) =>
-				reload({
-					...rest,
-					kvCacheMemoryBytes,
-					maxModelLen: longestOf(settings, maxModelLen),
-				});
-			const bytes =
-				bytesPerToken === null
-					? FIRST_BYTES
-					: Math.ceil(poolTokens * bytesPerToken);
-			const engine = await start(bytes);
-			const { numBlocks, blockSize } = await infoOf(engine);
-			if (numBlocks === Math.floor(poolTokens / blockSize)) return engine;
-			bytesPerToken = bytes / (numBlocks * blockSize);
-			return start(Math.ceil(poolTokens * bytesPerToken));
+			bytesPerToken ??= await measure(reload);
+			return reload({
+				...rest,
+				kvCacheMemoryBytes: Math.ceil(poolTokens * bytesPerToken),
+				maxModelLen: longestOf(settings, maxModelLen),
+			});
 		},
 	};
+}
+
+async function measure(reload: Reload): Promise<number> {
+	const engine = await reload({ kvCacheMemoryBytes: FIRST_BYTES });
+	const { numBlocks, blockSize } = await infoOf(engine);
+	return FIRST_BYTES / (numBlocks * blockSize);
 }
 
 /** What the pool holds; without chunks, what a step holds too. */
