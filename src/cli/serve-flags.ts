@@ -36,7 +36,7 @@ export const LISTEN_FLAGS: Readonly<Record<keyof ListenOptions, Flag>> = {
 	},
 };
 
-type ServerFlags = Omit<ServerOptions, "log" | "now" | "version">;
+type ServerFlags = Omit<ServerOptions, "log" | "now" | "version" | "webFiles">;
 
 export const SERVER_FLAGS: Readonly<Record<keyof ServerFlags, Flag>> = {
 	servedModelName: {
@@ -81,6 +81,13 @@ export const SERVER_FLAGS: Readonly<Record<keyof ServerFlags, Flag>> = {
 	},
 	allowRuntimeLoraUpdating: {
 		about: "let requests load and unload adapters: /v1/load_lora_adapter",
+	},
+	enableInspector: {
+		about:
+			"show callers the engine live, /inspector/events: everybody's token ids",
+	},
+	enableInspectorControl: {
+		about: "let callers pause and step it: /inspector/pause, resume, step",
 	},
 	logRequests: {
 		name: "enable-log-requests",

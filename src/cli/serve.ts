@@ -15,6 +15,7 @@ import {
 	SERVER_FLAG_DEFAULTS,
 	SERVER_FLAGS,
 } from "./serve-flags.ts";
+import { addWebFlags, chosenWebFiles } from "./web-files.ts";
 
 const EXAMPLES = `
 Examples:
@@ -26,6 +27,7 @@ Examples:
 
 interface Options extends Readonly<Record<string, unknown>> {
 	readonly model?: string;
+	readonly web?: string | boolean;
 }
 
 export function addServe(program: Command): void {
@@ -40,12 +42,16 @@ export function addServe(program: Command): void {
 	addLoraModules(command);
 	addFlags(command, "Where:", LISTEN_FLAGS, { ...LISTEN_DEFAULTS });
 	addFlags(command, "Server options:", SERVER_FLAGS, SERVER_FLAG_DEFAULTS);
+	addWebFlags(command);
 	addEngineFlags(command);
 }
 
 async function serve(model: string, options: Options): Promise<void> {
 	const where = listenOptions(options);
-	const given = serverOptions(model, options);
+	const given = {
+		...serverOptions(model, options),
+		webFiles: chosenWebFiles(options),
+	};
 	const adapters = namedAdapters(options);
 	const engine = adapters.withRoom(engineOptions(options));
 	// Wrong ones are told before a model is loaded.

@@ -26,6 +26,7 @@ export async function runServer(
 		const server = await listen(app.fetch, where);
 		note(modelLine(llm));
 		process.stdout.write(`listening on ${server.address}\n`);
+		if (options.webFiles) note(webHint(server.address, options));
 		const signal = await ended;
 		log.info({ signal }, "shutting down: running requests may end");
 		await app.drain(where.shutdownTimeout * 1000);
@@ -33,6 +34,16 @@ export async function runServer(
 	} finally {
 		await llm.close();
 	}
+}
+
+function webHint(
+	address: string,
+	{ enableInspector }: Partial<ServerOptions>,
+): string {
+	const inspector = enableInspector
+		? `its engine live at ${address}/#/inspector`
+		: "with --enable-inspector it shows the engine live";
+	return `web app at ${address}/, ${inspector}`;
 }
 
 /** The first SIGTERM or SIGINT ends gently, a second at once. */

@@ -87,6 +87,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 	download_failed: 502,
 	out_of_memory: 400, // a request whose logprobs no step can hold
 	aborted: 499,
+	not_paused: 409,
 	engine_closed: 503,
 };
 

@@ -9,11 +9,13 @@ import { ApiError, toApiError } from "./api-error.ts";
 import type { ServedEngine } from "./engine.ts";
 import type { Call, Services } from "./generation.ts";
 import { requestIdOf } from "./ids.ts";
+import { closeInspector, createInspector } from "./inspector.ts";
 import { createServerMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { resolveServerOptions, type ServerOptions } from "./options.ts";
 import { createPromptReader } from "./prompts.ts";
 import { ROUTES, type Route } from "./routes.ts";
+import { webResponse } from "./web-app.ts";
 
 export interface ServerApp {
 	/** Never rejects: what goes wrong is a Response too. */
@@ -50,7 +52,10 @@ export function createApp(
 			answer.headers.set("x-request-id", call.requestId);
 			return answer;
 		},
-		drain: (graceMs) => admission.drain(graceMs),
+		drain(graceMs) {
+			closeInspector(services.inspector);
+			return admission.drain(graceMs);
+		},
 	};
 }
 
@@ -73,6 +78,7 @@ function createServices(
 		metrics,
 		admission,
 		prompts: createPromptReader(engine),
+		inspector: createInspector(engine, options),
 		modelNames: names,
 		startedAt: Math.floor(now() / 1000),
 	};
@@ -114,7 +120,10 @@ function createRouter(services: Services): Hono<Env> {
 		router.all(path, ({ req }) => {
 			throw wrongMethod(req.method, req.path, path);
 		});
-	router.notFound(({ req, env }) => {
+	const { webFiles } = services.options;
+	router.notFound(async ({ req, env }) => {
+		const file = webFiles && (await webResponse(req.raw, webFiles));
+		if (file) return file;
 		const message = `there is no ${req.method} ${req.path}.`;
 		const error = new ApiError(404, message, { code: "not_found" });
 		env.call.onEnd({}, error);

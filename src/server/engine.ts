@@ -16,4 +16,6 @@ export type ServedEngine = Pick<
 	| "loadLoraAdapter"
 	| "unloadLoraAdapter"
 	| "listLoraAdapters"
->;
+> &
+	/** What the inspector needs; a stand-in may do without. */
+	Partial<Pick<LLM, "observe" | "isPaused" | "pause" | "resume" | "step">>;

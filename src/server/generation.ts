@@ -2,6 +2,7 @@
 import type { Admission, Ticket } from "./admission.ts";
 import { ApiError, toApiError } from "./api-error.ts";
 import type { ServedEngine } from "./engine.ts";
+import type { Inspector } from "./inspector.ts";
 import type { ServerMetrics } from "./metrics.ts";
 import type { ServerOptions } from "./options.ts";
 import type { PromptReader } from "./prompts.ts";
@@ -15,6 +16,8 @@ export interface Services {
 	readonly metrics: ServerMetrics;
 	readonly admission: Admission;
 	readonly prompts: PromptReader;
+	/** null: off. */
+	readonly inspector: Inspector | null;
 	/** The first is the one answers bear. */
 	readonly modelNames: readonly string[];
 	readonly startedAt: number;

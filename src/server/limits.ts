@@ -25,3 +25,13 @@ export const MAX_GRAMMAR_LENGTH = 256 * 1024;
 export const MAX_UNREAD_BYTES = 8 * 1024 * 1024;
 /** A stream's headers wait this long for the first token, so that a request refused at its first step gets a status. */
 export const HEADERS_WAIT_MS = 250;
+/** Who watches the engine costs it time with every step. */
+export const MAX_INSPECTORS = 16;
+/** Engine events are sent together, so often. */
+export const FEED_BATCH_MS = 50;
+/** Or so many, where they come faster. */
+export const MAX_FEED_BATCH = 512;
+/** Events waiting for an inspector that does not read. Beyond this it is told nothing until it has, then everything anew. */
+export const MAX_FEED_UNREAD_BYTES = 2 * 1024 * 1024;
+/** Shorter than proxies take for silence (60 s). */
+export const FEED_HEARTBEAT_MS = 15_000;

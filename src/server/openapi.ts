@@ -70,7 +70,7 @@ function operation({ about, body, isOpen }: Route, path: string): object {
 		...(!isOpen && { security: [{ key: [] }, {}] }),
 		responses: {
 			200: { description: "Done." },
-			...(body && { "4XX": error }),
+			...((body || !isOpen) && { "4XX": error }),
 			...((body || isOpen) && { 503: error }),
 		},
 	};

@@ -1,6 +1,7 @@
 /** What a server is told besides its engine: one table of defaults, one validation. Knows no HTTP. */
 import { show } from "../config.ts";
 import { NanoVllmError } from "../errors.ts";
+import type { WebFiles } from "./web-app.ts";
 
 export interface Logger {
 	info(fields: object, message: string): void;
@@ -31,10 +32,16 @@ export interface ServerOptions {
 	reasoningParser: ReasoningParserName | null;
 	/** Serve /v1/load_lora_adapter and /v1/unload_lora_adapter: whoever may call may have any folder or address read. */
 	allowRuntimeLoraUpdating: boolean;
+	/** Serve /inspector/events: whoever may call sees the token ids of everybody's prompts and answers. */
+	enableInspector: boolean;
+	/** Serve /inspector/pause, resume and step: whoever may call may stop the engine for everybody. */
+	enableInspectorControl: boolean;
 	/** Log the bodies of requests too: they are people's words. */
 	logRequests: boolean;
 	/** As /version says. */
 	version: string;
+	/** The web app's files, for /; null: none. */
+	webFiles: WebFiles | null;
 	log: Logger;
 	/** Milliseconds since 1970. */
 	now: () => number;
@@ -53,8 +60,11 @@ export const SERVER_DEFAULTS: Readonly<ServerOptions> = {
 	toolCallParser: null,
 	reasoningParser: null,
 	allowRuntimeLoraUpdating: false,
+	enableInspector: false,
+	enableInspectorControl: false,
 	logRequests: false,
 	version: "0.0.0",
+	webFiles: null,
 	log: SILENT,
 	now: Date.now,
 };
@@ -102,6 +112,11 @@ export function resolveServerOptions(
 		throw new NanoVllmError(
 			"invalid_option",
 			`enableAutoToolChoice wants a toolCallParser that knows how the model writes its calls: ${TOOL_CALL_PARSERS.join(" or ")}.`,
+		);
+	if (options.enableInspectorControl && !options.enableInspector)
+		throw new NanoVllmError(
+			"invalid_option",
+			"enableInspectorControl stops what enableInspector shows: give both.",
 		);
 	return options;
 }

@@ -16,6 +16,12 @@ import {
 } from "./completion-schema.ts";
 import { completion } from "./completions.ts";
 import type { Call } from "./generation.ts";
+import {
+	engineEvents,
+	pauseEngine,
+	resumeEngine,
+	stepEngine,
+} from "./inspector.ts";
 import { listModels, retrieveModel } from "./models.ts";
 import { readBody } from "./request-body.ts";
 import { response } from "./responses.ts";
@@ -64,6 +70,13 @@ const get = (
 	handle: Route["handle"],
 	isOpen = true,
 ): Route => ({ method: "GET", path, about, body: null, isOpen, handle });
+
+/** A POST that reads nothing. */
+const action = (
+	path: string,
+	about: string,
+	handle: Route["handle"],
+): Route => ({ ...get(path, about, handle, false), method: "POST" });
 
 /** 200 with nothing in it; 503 from the moment the server is told to end, or its engine cannot go on. */
 function health({ services }: Call): Response {
@@ -124,6 +137,23 @@ export const ROUTES: readonly Route[] = [
 	),
 	post("/detokenize", "The text of tokens.", detokenizeBody, (call, body) =>
 		detokenize(call.services, body),
+	),
+	get(
+		"/inspector/events",
+		"What the engine does, as server-sent events: `data: [event, …]`, a snapshot first; with --enable-inspector.",
+		engineEvents,
+		false,
+	),
+	action(
+		"/inspector/pause",
+		"No more steps; answers when none runs. This and the next two with --enable-inspector-control.",
+		pauseEngine,
+	),
+	action("/inspector/resume", "Steps again.", resumeEngine),
+	action(
+		"/inspector/step",
+		"One step of a paused engine; answers when its tokens were handed out.",
+		stepEngine,
 	),
 	get("/health", "Whether requests are taken.", health),
 	get("/health/ready", "As /health.", health),

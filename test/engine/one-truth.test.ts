@@ -7,79 +7,20 @@ import {
 	engineConfig,
 	overlapping,
 	type Remembered,
-	request,
 	tinyExecutable,
 } from "../support/engine-harness.ts";
-
-interface Arrival {
-	readonly prompt: number[];
-	readonly maxTokens: number;
-	readonly temperature: number;
-	readonly seed: number;
-	readonly n: number;
-	readonly penalty: number;
-	readonly promptLogprobs: boolean;
-	/** Steps of the engine to wait before it arrives. */
-	readonly delay: number;
-	/** Event-loop turns after which it is aborted; null: never. */
-	readonly abortAfter: number | null;
-	readonly priority: number;
-}
-
-// Few distinct tokens and prompts grown from shared beginnings, so that prefixes are hit.
-const tokens = (max: number) =>
-	fc.array(fc.nat({ max: 4 }), { minLength: 1, maxLength: max });
-const arrival: fc.Arbitrary<Arrival> = fc.record({
-	prompt: fc.oneof(
-		tokens(30),
-		tokens(6).map((tail) => [1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, ...tail]),
-	),
-	maxTokens: fc.integer({ min: 1, max: 20 }),
-	temperature: fc.constantFrom(0, 0.8, 1.5),
-	seed: fc.nat({ max: 1000 }),
-	n: fc.constantFrom(1, 1, 1, 3),
-	penalty: fc.constantFrom(0, 0, 0.7),
-	promptLogprobs: fc.boolean(),
-	delay: fc.nat({ max: 6 }),
-	abortAfter: fc.option(fc.nat({ max: 12 }), { freq: 4 }),
-	priority: fc.nat({ max: 2 }),
-});
-const schedule = fc.record({
-	arrivals: fc.array(arrival, { minLength: 1, maxLength: 7 }),
-	numBlocks: fc.integer({ min: 13, max: 40 }),
-	blockSize: fc.constantFrom(1, 3, 4, 8),
-	maxNumSeqs: fc.integer({ min: 1, max: 6 }),
-	budget: fc.integer({ min: 6, max: 40 }),
-	enablePrefixCaching: fc.boolean(),
-	overlap: fc.boolean(),
-});
-
-function asRequest(id: string, arrival: Arrival) {
-	const { maxTokens, temperature, seed, n, penalty, priority } = arrival;
-	const params = {
-		maxTokens,
-		temperature,
-		seed,
-		n,
-		logprobs: 2,
-		presencePenalty: penalty,
-		repetitionPenalty: 1 + penalty,
-		topK: temperature > 1 ? 20 : 0,
-		promptLogprobs: arrival.promptLogprobs ? 1 : null,
-	};
-	return request(id, arrival.prompt, params, { priority });
-}
-
-/** Turns of the event loop: with the reference backend about one a step. */
-async function turns(n: number): Promise<void> {
-	for (let i = 0; i < n; i++)
-		await new Promise((resolve) => setImmediate(resolve));
-}
+import {
+	asRequest,
+	enoughBlocks,
+	type RandomArrival,
+	randomSchedule,
+	turns,
+} from "../support/random-schedules.ts";
 
 const alone = new Map<string, Promise<Remembered>>();
 
 /** What the request gives by itself, from an engine with room for everything. */
-async function byItself(arrival: Arrival): Promise<Remembered> {
+async function byItself(arrival: RandomArrival): Promise<Remembered> {
 	const key = JSON.stringify({ ...arrival, delay: 0, abortAfter: 0 });
 	const known = alone.get(key);
 	if (known !== undefined) return known;
@@ -105,18 +46,14 @@ test("batched = chunked = cached = preempted = overlapped = one by one, bit for 
 	let numPreemptions = 0;
 	let numHits = 0;
 	await fc.assert(
-		fc.asyncProperty(schedule, async (s) => {
-			const longest = Math.max(
-				...s.arrivals.map((a) => a.prompt.length + a.maxTokens),
-			);
-			const numBlocks = Math.max(s.numBlocks, Math.ceil(longest / s.blockSize));
+		fc.asyncProperty(randomSchedule, async (s) => {
 			const config = engineConfig({
 				blockSize: s.blockSize,
 				maxNumSeqs: s.maxNumSeqs,
 				maxNumBatchedTokens: s.budget,
 				enablePrefixCaching: s.enablePrefixCaching,
 			});
-			const executable = await tinyExecutable(config, numBlocks);
+			const executable = await tinyExecutable(config, enoughBlocks(s));
 			const engine = new LlmEngine(
 				s.overlap ? overlapping(executable) : executable,
 				config,

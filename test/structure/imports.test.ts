@@ -101,6 +101,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"tokenizer",
 		"weights",
 	],
+	inspector: ["engine"],
 	server: ["errors", "config", "index"],
 	batch: ["errors"],
 	cli: [
