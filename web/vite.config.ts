@@ -27,6 +27,17 @@ export default defineConfig({
 		emptyOutDir: true,
 		target: "es2022",
 		license: { fileName: "licenses.md" },
+		rolldownOptions: {
+			input: {
+				index: join(root, "index.html"),
+				"isolation-worker": join(root, "src/isolation-worker.ts"),
+			},
+			output: {
+				// A service worker's place says which pages it may serve.
+				entryFileNames: ({ name }) =>
+					name === "isolation-worker" ? "[name].js" : "assets/[name]-[hash].js",
+			},
+		},
 	},
 	worker: { format: "es" },
 	server: { headers: ISOLATION, fs: { allow: [repository] } },

@@ -1,51 +1,76 @@
-/** Serves a folder of built files from memory's neighbour, the disk: as any static host would, with cross-origin isolation. */
-import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
+/** The web app as it is built, on a static server of its own: from a folder, with the headers of isolation or without. */
+import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { extname, join, normalize } from "node:path/posix";
+import { fileURLToPath } from "node:url";
+import { build, type Rollup } from "vite";
 
-export interface FolderSite {
-	readonly origin: string;
+export type BuiltApp = ReadonlyMap<string, Uint8Array | string>;
+
+export interface AppSite {
+	/** Of the folder it is served from, with a slash at the end. */
+	readonly url: string;
 	close(): Promise<void>;
 }
 
+const FOLDER = "/some/folder/";
+const ISOLATION = {
+	"Cross-Origin-Opener-Policy": "same-origin",
+	"Cross-Origin-Embedder-Policy": "require-corp",
+};
 const TYPES: Readonly<Record<string, string>> = {
-	".html": "text/html; charset=utf-8",
-	".js": "text/javascript; charset=utf-8",
-	".css": "text/css; charset=utf-8",
-	".json": "application/json",
-	".svg": "image/svg+xml",
+	css: "text/css; charset=utf-8",
+	html: "text/html; charset=utf-8",
+	js: "text/javascript; charset=utf-8",
+	json: "application/json",
+	svg: "image/svg+xml",
 };
 
-/** @param files by path, before those of the folder */
-export async function serveFolder(
-	folder: string,
-	files: ReadonlyMap<string, Uint8Array | string> = new Map(),
-): Promise<FolderSite> {
-	const server = createServer(async ({ url }, response) => {
+/** By path. */
+export async function buildApp(): Promise<BuiltApp> {
+	const root = fileURLToPath(new URL("../../web", import.meta.url));
+	const result = await build({
+		root,
+		configFile: `${root}/vite.config.ts`,
+		logLevel: "error",
+		build: { write: false },
+	});
+	const { output } = result as Rollup.RollupOutput;
+	return new Map(
+		output.map((file) => [
+			file.fileName,
+			file.type === "chunk" ? file.code : file.source,
+		]),
+	);
+}
+
+export async function serveApp(
+	app: BuiltApp,
+	{ isolated = true } = {},
+): Promise<AppSite> {
+	const server = createServer(({ url }, response) => {
 		const { pathname } = new URL(url ?? "/", "http://localhost");
-		const path = normalize(
-			pathname.endsWith("/") ? `${pathname}index.html` : pathname,
-		);
-		response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
-		response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
-		response.setHeader(
-			"Content-Type",
-			TYPES[extname(path)] ?? "application/octet-stream",
-		);
-		try {
-			response.end(files.get(path) ?? (await readFile(join(folder, path))));
-		} catch {
+		const path = pathname.slice(FOLDER.length) || "index.html";
+		const content = pathname.startsWith(FOLDER) ? app.get(path) : undefined;
+		if (content === undefined) {
 			response.writeHead(404).end();
+			return;
 		}
+		response.writeHead(200, {
+			"Content-Type":
+				TYPES[path.split(".").at(-1) ?? ""] ?? "application/octet-stream",
+			...(isolated && ISOLATION),
+		});
+		response.end(content);
 	});
 	await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
 	const { port } = server.address() as AddressInfo;
 	return {
-		origin: `http://127.0.0.1:${port}`,
-		close() {
-			server.closeAllConnections();
-			return new Promise((done) => server.close(() => done()));
-		},
+		url: `http://127.0.0.1:${port}${FOLDER}`,
+		close: () => stop(server),
 	};
+}
+
+function stop(server: Server): Promise<void> {
+	server.closeAllConnections();
+	return new Promise((done) => server.close(() => done()));
 }

@@ -1,5 +1,5 @@
 /**
- * Markdown that grows, as blocks: those before the last cannot change any more and are parsed once, the last again with every addition.
+ * Markdown that grows, as blocks: the last two may still change and are parsed with every addition, those before once.
  * Knows no page.
  */
 import { marked, type Token } from "marked";
@@ -16,6 +16,9 @@ export interface MarkdownStream {
 	update(text: string): readonly MarkdownBlock[];
 }
 
+/** The last block takes what comes next; the one before may yet take the last, as a list does with "2" once it is "2. ". */
+const NUM_OPEN = 2;
+
 export function createMarkdownStream(): MarkdownStream {
 	let seen = "";
 	let settled: MarkdownBlock[] = [];
@@ -28,11 +31,20 @@ export function createMarkdownStream(): MarkdownStream {
 			seen = lines;
 			const start = endOf(settled);
 			const blocks = blocksOf(lines.slice(start), start);
-			// An open block takes what comes next; what stands before one that has begun is closed.
-			settled = [...settled, ...blocks.slice(0, -1)];
-			last = [...settled, ...blocks.slice(-1)];
+			const fresh = [...settled, ...blocks.map(reused(last))];
+			settled = fresh.slice(0, -NUM_OPEN);
+			last = fresh;
 			return last;
 		},
+	};
+}
+
+/** The object of before where nothing changed. */
+function reused(before: readonly MarkdownBlock[]) {
+	const byStart = new Map(before.map((block) => [block.start, block]));
+	return (block: MarkdownBlock): MarkdownBlock => {
+		const old = byStart.get(block.start);
+		return old?.raw === block.raw ? old : block;
 	};
 }
 
