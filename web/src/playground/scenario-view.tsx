@@ -170,7 +170,15 @@ function Outcome({
 				)}
 				<div>
 					<dt>{scenario.feel.name}</dt>
-					<dd>{feel.text}</dd>
+					<dd>
+						{feel.text}
+						{!feel.holds && (
+							<small>
+								Not this time: the machine was busy with something else. Run
+								both again.
+							</small>
+						)}
+					</dd>
 				</div>
 			</dl>
 			<p class="explain">{scenario.look}</p>

@@ -119,7 +119,7 @@ const pages: Scenario = {
 		better: "more",
 		of: (engine) => engine.maxNumRows,
 	},
-	feel: throughput,
+	feel: ttft,
 	look: "A's four blocks are taken at once while the queue waits, though most of each is empty. B's small blocks fill up bit by bit.",
 };
 
