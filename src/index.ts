@@ -5,6 +5,7 @@ export type {
 	SamplingParams,
 	SamplingParamsInput,
 } from "./config.ts";
+export type { EngineStats } from "./engine/engine-stats.ts";
 export type {
 	ArrivalEvent,
 	BlockState,
@@ -21,7 +22,6 @@ export type {
 	StepEvent,
 	StepRowEvent,
 } from "./engine/events.ts";
-export type { EngineStats } from "./engine/llm-engine.ts";
 export type {
 	CompletionDelta,
 	CompletionOutput,
@@ -31,6 +31,13 @@ export type {
 export type { RequestMetrics } from "./engine/request.ts";
 export type { FinishReason } from "./engine/sequence.ts";
 export { type ErrorCode, NanoVllmError } from "./errors.ts";
+export { History as EngineHistory } from "./inspector/history.ts";
+export type {
+	InspectedSequence,
+	InspectedStep,
+	InspectorState,
+} from "./inspector/state.ts";
+export { type Trace, traceOf } from "./inspector/trace.ts";
 export {
 	type ChatOptions,
 	type GenerateOptions,

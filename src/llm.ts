@@ -8,8 +8,9 @@ import {
 	show,
 } from "./config.ts";
 import type { Adapter } from "./engine/adapters.ts";
+import type { EngineStats } from "./engine/engine-stats.ts";
 import type { EngineListener } from "./engine/events.ts";
-import { type EngineStats, LlmEngine } from "./engine/llm-engine.ts";
+import { LlmEngine } from "./engine/llm-engine.ts";
 import {
 	type CompletionDelta,
 	createCollector,

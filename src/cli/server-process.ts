@@ -26,7 +26,8 @@ export async function runServer(
 		const server = await listen(app.fetch, where);
 		note(modelLine(llm));
 		process.stdout.write(`listening on ${server.address}\n`);
-		if (options.webFiles) note(webHint(server.address, options));
+		if (options.webFiles && where.uds === null)
+			note(webHint(server.address, options));
 		const signal = await ended;
 		log.info({ signal }, "shutting down: running requests may end");
 		await app.drain(where.shutdownTimeout * 1000);

@@ -8,8 +8,10 @@ import { assert, NanoVllmError } from "../errors.ts";
 import { type Adapter, AdapterSlots } from "./adapters.ts";
 import { createPacker, type PackedStep } from "./batch.ts";
 import { BlockManager } from "./block-manager.ts";
+import { type EngineStats, engineStats, StepCounts } from "./engine-stats.ts";
 import type { EngineListener, SnapshotEvent } from "./events.ts";
 import { MaskWait } from "./mask-wait.ts";
+import { newSequences } from "./new-sequences.ts";
 import { Observer } from "./observer.ts";
 import type {
 	EngineRequest,
@@ -20,7 +22,7 @@ import type {
 import { logprobsOf, rowError } from "./row-results.ts";
 import { SaltedRoots } from "./salted-roots.ts";
 import { Scheduler } from "./scheduler.ts";
-import { Sequence, type SequenceParams, type StepRow } from "./sequence.ts";
+import type { Sequence, StepRow } from "./sequence.ts";
 import { type Observed, takeSnapshot } from "./snapshot.ts";
 import { StepGate, type StepWaiter } from "./step-gate.ts";
 
@@ -39,28 +41,6 @@ export interface LlmEngineConfig {
 	readonly now: () => number;
 	/** Lets timers, sockets and signals run between steps of a backend that computes on this thread. */
 	readonly yieldToEventLoop: () => Promise<void>;
-}
-
-export interface EngineStats {
-	readonly numRequestsRunning: number;
-	readonly numRequestsWaiting: number;
-	/** 0..1 */
-	readonly kvCacheUsage: number;
-	readonly numBlocks: number;
-	readonly numSteps: number;
-	/** Tokens computed in all steps. */
-	readonly numStepTokens: number;
-	/** Steps of more than 2^(i-1) tokens and at most 2^i, by i. */
-	readonly numStepsBySize: ArrayLike<number>;
-	readonly numPromptTokens: number;
-	readonly numGenerationTokens: number;
-	readonly numPreemptions: number;
-	/** In tokens, as vLLM counts them. */
-	readonly prefixCacheQueries: number;
-	readonly prefixCacheHits: number;
-	/** Names of the adapters that running sequences go through, and that waiting ones will. */
-	readonly runningAdapters: readonly string[];
-	readonly waitingAdapters: readonly string[];
 }
 
 interface RequestState extends EngineRequest {
@@ -104,11 +84,7 @@ export class LlmEngine {
 	/** Why no request is taken any more; null while open. */
 	#closed: NanoVllmError | null = null;
 	#numArrivals = 0;
-	#numSteps = 0;
-	#numStepTokens = 0;
-	readonly #numStepsBySize = new Float64Array(32);
-	#numPromptTokens = 0;
-	#numGenerationTokens = 0;
+	readonly #counts = new StepCounts();
 
 	constructor(executable: Executable, config: LlmEngineConfig) {
 		this.#config = config;
@@ -128,30 +104,14 @@ export class LlmEngine {
 	/** Queues a request and starts the loop if it rests. Prompt and parameters are checked by the caller. @throws engine_closed */
 	add(request: EngineRequest): RequestMetrics {
 		if (this.#closed !== null) throw this.#closed;
-		const { requestId, params, adapter = null, cacheSalt = null } = request;
+		const { requestId, adapter = null, cacheSalt = null } = request;
 		const saltedRoot =
 			cacheSalt === null ? null : this.#salts.rootOf(adapter, cacheSalt);
 		assert(!this.#requests.has(requestId), `request id ${requestId} is new`);
-		const sequences: Sequence[] = [];
-		for (let index = 0; index < params.n; index++) {
-			const arrival = this.#numArrivals++;
-			const first: Sequence | null = sequences[0] ?? null;
-			sequences.push(
-				new Sequence({
-					requestId,
-					arrival,
-					priority: request.priority,
-					index,
-					params: first === null ? params : { ...params, promptLogprobs: null },
-					seed: this.#seedOf(params, index, arrival),
-					promptTokenIds: request.promptTokenIds,
-					sibling: first,
-					constraint: request.startConstraint?.(),
-					adapter,
-					saltedRoot,
-				}),
-			);
-		}
+		const { seed } = this.#config;
+		const arrival = this.#numArrivals;
+		const sequences = newSequences(request, arrival, saltedRoot, seed);
+		this.#numArrivals += sequences.length;
 		const metrics: RequestMetrics = {
 			arrivalMs: this.#config.now(),
 			firstScheduledMs: null,
@@ -166,13 +126,6 @@ export class LlmEngine {
 		this.#loop ??= this.#run();
 		this.#unmasked.stop();
 		return metrics;
-	}
-
-	/** A given seed counts up over a request's n outputs, as vLLM's; requests without one are told apart by arrival. */
-	#seedOf(params: SequenceParams, index: number, arrival: number): number {
-		if (params.seed !== null) return params.seed + index;
-		const high = (this.#config.seed + 1) % 2 ** 21;
-		return high * 2 ** 32 + (Math.imul(arrival + 1, 0x9e3779b1) >>> 0);
 	}
 
 	/** Ends a request now with what it has; unknown and finished ids are ignored. */
@@ -238,22 +191,7 @@ export class LlmEngine {
 	}
 
 	stats(): EngineStats {
-		const { numBlocks } = this.#blocks;
-		return {
-			numRequestsRunning: this.#scheduler.numRunning,
-			numRequestsWaiting: this.#scheduler.numWaiting,
-			kvCacheUsage: 1 - this.#blocks.numFreeBlocks / numBlocks,
-			numBlocks,
-			numSteps: this.#numSteps,
-			numStepTokens: this.#numStepTokens,
-			numStepsBySize: this.#numStepsBySize,
-			numPromptTokens: this.#numPromptTokens,
-			numGenerationTokens: this.#numGenerationTokens,
-			numPreemptions: this.#scheduler.numPreemptions,
-			prefixCacheQueries: this.#scheduler.numPrefixQueryTokens,
-			prefixCacheHits: this.#scheduler.numPrefixHitTokens,
-			...this.#scheduler.adapterNames(),
-		};
+		return engineStats(this.#counts, this.#scheduler, this.#blocks);
 	}
 
 	/** Why no request is taken any more: the engine was closed, or a step failed; null while all is well. */
@@ -301,10 +239,10 @@ export class LlmEngine {
 			arrivalMsOf: ({ requestId }) =>
 				this.#requests.get(requestId)?.metrics.arrivalMs ?? config.now(),
 			progress: () => ({
-				numSteps: this.#numSteps,
+				numSteps: this.#counts.numSteps,
 				isPaused: this.#gate.isShut,
-				numPromptTokens: this.#numPromptTokens,
-				numGenerationTokens: this.#numGenerationTokens,
+				numPromptTokens: this.#counts.numPromptTokens,
+				numGenerationTokens: this.#counts.numGenerationTokens,
 			}),
 		};
 	}
@@ -363,9 +301,7 @@ export class LlmEngine {
 			this.#observer?.scheduledNothing();
 			return null;
 		}
-		this.#numSteps++;
-		this.#numStepTokens += batch.numTokens;
-		this.#numStepsBySize[32 - Math.clz32(batch.numTokens - 1)]++;
+		this.#counts.count(batch);
 		for (const { seq, start, numTokens, samples } of batch.scheduled) {
 			const prompt = Math.min(numTokens, seq.numPromptTokens - start);
 			if (prompt > 0) this.#prefilled(seq, prompt, samples);
@@ -378,12 +314,18 @@ export class LlmEngine {
 		const output = this.#executable.submit(input);
 		output.catch(() => {}); // heard where it is awaited
 		this.#observer?.submitted();
-		for (const request of this.#computed.splice(0)) this.#start(request);
-		return { step: this.#numSteps, waiter: this.#gate.begin(), rows, output };
+		if (this.#computed.length > 0)
+			for (const request of this.#computed.splice(0)) this.#start(request);
+		return {
+			step: this.#counts.numSteps,
+			waiter: this.#gate.begin(),
+			rows,
+			output,
+		};
 	}
 
 	#prefilled(seq: Sequence, numTokens: number, done: boolean): void {
-		this.#numPromptTokens += numTokens;
+		this.#counts.numPromptTokens += numTokens;
 		const request = this.#requests.get(seq.requestId);
 		if (request === undefined) return;
 		request.metrics.firstScheduledMs ??= this.#config.now();
@@ -440,7 +382,7 @@ export class LlmEngine {
 		const { params, numPromptTokens } = seq;
 		seq.appendToken(tokenId);
 		this.#observer?.token(seq, tokenId);
-		this.#numGenerationTokens++;
+		this.#counts.numGenerationTokens++;
 		const numOutput = seq.numTokens - numPromptTokens;
 		const mayStop = numOutput >= params.minTokens;
 		const isEos = mayStop && params.eosTokenIds.includes(tokenId);

@@ -27,6 +27,8 @@ export interface SavedBlocks {
 	readonly contents: readonly (BlockContent | null)[];
 }
 
+const NOBODY: readonly number[] = [];
+
 export class BlockMap {
 	readonly numBlocks: number;
 	/** Per block. */
@@ -36,7 +38,7 @@ export class BlockMap {
 	/** Per block; null: not a full, computed block. */
 	readonly contents: (BlockContent | null)[];
 	/** Per block: arrivals that hold it. */
-	readonly owners: readonly number[][];
+	readonly owners: (readonly number[])[];
 	#numFree: number;
 	#numCached = 0;
 	readonly #held = new Map<number, HeldContent>();
@@ -47,7 +49,7 @@ export class BlockMap {
 		this.numReferences = new Int32Array(numBlocks);
 		this.isCached = new Uint8Array(numBlocks);
 		this.contents = new Array(numBlocks).fill(null);
-		this.owners = Array.from({ length: numBlocks }, () => []);
+		this.owners = new Array(numBlocks).fill(NOBODY);
 	}
 
 	/** Blocks that nobody references, cached ones included. */
@@ -76,14 +78,14 @@ export class BlockMap {
 	}
 
 	own(arrival: number, blocks: readonly number[]): void {
-		for (const block of blocks) this.owners[block].push(arrival);
+		for (const block of blocks)
+			this.owners[block] = [...this.owners[block], arrival];
 	}
 
 	disown(arrival: number, blocks: readonly number[]): void {
 		for (const block of blocks) {
-			const owners = this.owners[block];
-			const at = owners.indexOf(arrival);
-			if (at >= 0) owners.splice(at, 1);
+			const others = this.owners[block].filter((it) => it !== arrival);
+			this.owners[block] = others.length === 0 ? NOBODY : others;
 		}
 	}
 

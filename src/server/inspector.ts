@@ -62,6 +62,8 @@ export function engineEvents(call: Call): Response {
 			`${feeds.size} inspectors watch already, as many as may.`,
 			"too_many_inspectors",
 		);
+	if (request.method === "HEAD")
+		return new Response(null, { headers: HEADERS });
 	const feed: EventFeed = createFeed({
 		observe: engine.observe,
 		signal: request.signal,

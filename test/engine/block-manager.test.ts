@@ -2,11 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import {
-	type BlockHash,
-	BlockManager,
-	hashBlock,
-} from "../../src/engine/block-manager.ts";
+import { type BlockHash, hashBlock } from "../../src/engine/block-hash.ts";
+import { BlockManager } from "../../src/engine/block-manager.ts";
 import type { Sequence } from "../../src/engine/sequence.ts";
 import { blocksOf, makeSequence } from "../support/sequences.ts";
 

@@ -40,6 +40,8 @@ test("every flag of the pages is one", () => {
 	);
 	const others = [
 		"lora-modules",
+		"web",
+		"no-web",
 		"max-concurrency",
 		"request-rate",
 		"json",

@@ -150,6 +150,9 @@ test("a client's state comes to be the engine's; when it leaves, nobody is told 
 	client.leave();
 	await client.ended;
 	await until(() => numListeners === 0);
+	const head = await fetch(`${url}/inspector/events`, { method: "HEAD" });
+	assert.equal(head.status, 200);
+	assert.equal(numListeners, 0, "a HEAD listens to nothing");
 });
 
 test("pause, step and resume; a request waits meanwhile", async () => {

@@ -6,7 +6,12 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 import { chosenWebFiles, webFiles } from "../../src/cli/web-files.ts";
 import type { LLM } from "../../src/index.ts";
-import { temporaryFolder } from "../cli/command-line.ts";
+import {
+	DUMMY,
+	start,
+	temporaryFolder,
+	writeModel,
+} from "../cli/command-line.ts";
 import { loadDemo, post, serve } from "./serving.ts";
 
 const root = temporaryFolder();
@@ -109,4 +114,44 @@ test("without an app / is nothing", async () => {
 		message: /no index\.html/,
 	});
 	assert.ok(chosenWebFiles({ web: folder }) !== null);
+});
+
+test("serve: --web and --enable-inspector, and a hint where they are", async () => {
+	const model = writeModel(temporaryFolder());
+	const server = start([
+		"serve",
+		model,
+		...DUMMY,
+		"--port=0",
+		"--web",
+		folder,
+		"--enable-inspector",
+	]);
+	await server.until(/listening on \S+\n/);
+	const [, url] = /listening on (\S+)\n/.exec(server.stdout()) ?? [];
+	const page = await fetch(url);
+	assert.equal(await page.text(), "<!doctype html><p>page");
+	const events = await fetch(`${url}/inspector/events`);
+	const reader = events.body?.getReader();
+	const first = new TextDecoder().decode((await reader?.read())?.value);
+	assert.match(first, /^data: \[\{"type":"snapshot"/);
+	assert.equal((await post(`${url}/inspector/pause`, "")).status, 403);
+	// A page that watches does not keep the server from ending.
+	server.process.kill("SIGTERM");
+	assert.equal((await reader?.read())?.done, true);
+	const { code, stderr } = await server.ended;
+	assert.equal(code, 0);
+	assert.match(stderr, new RegExp(`web app at ${url}/`));
+	assert.match(stderr, /engine live at/);
+});
+
+test("serve: a folder without an app is refused before a model is loaded", async () => {
+	const { code, stderr } = await start([
+		"serve",
+		"no-such-model",
+		"--web",
+		root,
+	]).ended;
+	assert.equal(code, 1);
+	assert.match(stderr, /--web: there is no index\.html/);
 });

@@ -80,6 +80,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"config",
 		"backends",
 		"engine",
+		"inspector",
 		"llm",
 		"load",
 		"lora",
@@ -197,6 +198,15 @@ test("concrete backends are imported dynamically, by load.ts alone", () => {
 	assert.ok(outside.length > 0, "load.ts imports one");
 	for (const { file, specifier, dynamic } of outside)
 		assert.ok(file === "load.ts" && dynamic, `${file} imports ${specifier}`);
+});
+
+test("the inspector knows the engine by its events alone", () => {
+	const others = imports.filter(({ file, specifier }) => {
+		if (roomOf(file) !== "inspector") return false;
+		const to = normalize(join(dirname(file), specifier));
+		return roomOf(to) !== "inspector" && to !== "engine/events.ts";
+	});
+	assert.deepEqual(others, []);
 });
 
 test("relative imports name files, and nothing but the package's entries re-exports", () => {

@@ -37,7 +37,7 @@ export async function recordLoad(load: Load): Promise<EngineEvent[]> {
 	);
 	const random = randomOf(5);
 	// A little more than fits, so that there are preemptions and evictions too.
-	const most = Math.floor((numBlocks * BLOCK_SIZE) / numSeqs) + 56;
+	const most = Math.floor((numBlocks * BLOCK_SIZE) / numSeqs) + 120;
 	let numAdded = 0;
 	let isOver = false;
 	const add = () => {

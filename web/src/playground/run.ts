@@ -59,10 +59,9 @@ async function fire(
 	const running: Promise<void>[] = [];
 	const send = (request: Request) =>
 		running.push(
-			answer(engine, request, answers, now, signal, sendDue).catch((cause) => {
-				failed.abort(cause);
-				throw cause;
-			}),
+			answer(engine, request, answers, now, signal, sendDue).catch((cause) =>
+				failed.abort(cause),
+			),
 		);
 	const sendDue = () => {
 		while (
@@ -72,11 +71,13 @@ async function fire(
 			send(waiting.shift() as Request);
 	};
 	for (const request of requests) if (request.afterTokens === 0) send(request);
-	// Grows while it is walked, as late requests are sent.
-	for (let i = 0; i < running.length; i++) await running[i];
-	for (const request of waiting.splice(0)) send(request);
-	await Promise.all(running);
-	outer.throwIfAborted();
+	// Grows while it is walked, as late requests are sent; those that nobody writes enough for come last.
+	for (let i = 0; i < running.length; i++) {
+		await running[i];
+		if (i === running.length - 1 && !signal.aborted)
+			for (const request of waiting.splice(0)) send(request);
+	}
+	signal.throwIfAborted();
 }
 
 async function answer(
