@@ -1,5 +1,11 @@
-/** The public names of nano-vllm/browser: the engine in a worker. The page that imports them loads no engine. */
-export type { WireError } from "./browser/messages.ts";
+/** The public names of nano-vllm/browser: the engine in a worker, and the models this browser keeps. A page that imports them loads no engine. */
+export {
+	type CachedModel,
+	deleteCachedModel,
+	listCachedModels,
+} from "./browser/cached-models.ts";
+export { droppedFiles, type UserFiles } from "./browser/dropped-files.ts";
+export { type KeepOptions, keepModel } from "./browser/keep-model.ts";
 export {
 	WorkerLLM,
 	type WorkerLoadOptions,

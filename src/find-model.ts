@@ -4,12 +4,11 @@
  */
 import { type EngineConfig, show } from "./config.ts";
 import { NanoVllmError } from "./errors.ts";
-import { hubFiles } from "./hub/files.ts";
+import type { hubFiles } from "./hub/files.ts";
 import { parseModelId } from "./hub/model-id.ts";
 import type { Platform } from "./platform/platform.ts";
-import { type GgufModel, openGguf } from "./weights/gguf.ts";
-import { findGguf, splitGgufPath } from "./weights/gguf-files.ts";
-import { httpFiles } from "./weights/http.ts";
+import type { GgufModel } from "./weights/gguf.ts";
+import { findGguf, ggufParts, splitGgufPath } from "./weights/gguf-files.ts";
 import type { ModelFiles } from "./weights/source.ts";
 
 export interface FoundModel {
@@ -49,10 +48,17 @@ export async function findModel(
 			`loadFormat is "safetensors", ${model} is a GGUF file. Leave the option out.`,
 		);
 	const where = path?.folder ?? model;
-	const files = await findFiles(where, options, platform, context);
+	const files = await findFiles(
+		where,
+		path?.name ?? null,
+		options,
+		platform,
+		context,
+	);
 	const name = path?.name ?? (await ggufIn(files, options.loadFormat));
-	const gguf = name ? await openGguf(files, name, context.signal) : null;
-	return { files, gguf };
+	if (!name) return { files, gguf: null };
+	const { openGguf } = await import("./weights/gguf.ts");
+	return { files, gguf: await openGguf(files, name, context.signal) };
 }
 
 async function ggufIn(
@@ -71,11 +77,13 @@ async function ggufIn(
 	);
 }
 
+/** `gguf`: the file that is wanted of the folder `model`; null: what makes a folder a model. */
 async function findFiles(
 	model: string | ModelFiles,
+	gguf: string | null,
 	options: FindOptions,
 	platform: Platform,
-	{ signal, onDownload, openId = hubFiles }: FindContext,
+	{ signal, onDownload, openId }: FindContext,
 ): Promise<ModelFiles> {
 	if (typeof model !== "string") {
 		if (typeof model?.readText === "function") return model;
@@ -84,11 +92,44 @@ async function findFiles(
 			`a model is a directory, a *.gguf, a URL, an id of the hub or ModelFiles, got ${show(model)}.`,
 		);
 	}
-	if (/^https?:\/\//.test(model)) return httpFiles(model, fetch);
+	if (/^https?:\/\//.test(model))
+		return httpModel(model, gguf, options, platform, { signal, onDownload });
 	const id = await idOf(model, options, platform);
 	if (id === null) return platform.localFiles(model);
 	const weights = options.loadFormat !== "dummy";
-	return openId(id, platform, { weights, signal, onProgress: onDownload });
+	const open = openId ?? (await import("./hub/files.ts")).hubFiles;
+	return open(id, platform, { weights, signal, onProgress: onDownload });
+}
+
+/** A browser keeps what it has once read: a page has no other disk. */
+async function httpModel(
+	url: string,
+	gguf: string | null,
+	{ loadFormat }: FindOptions,
+	platform: Platform,
+	{ signal, onDownload: onProgress }: FindContext,
+): Promise<ModelFiles> {
+	const { httpFiles, httpUrl } = await import("./weights/http.ts");
+	const keeps = platform.name === "browser" && URL.canParse(url);
+	if (!keeps || platform.files === null) return httpFiles(url, fetch);
+	const { urlFiles } = await import("./hub/url-files.ts");
+	const { openHub } = await import("./hub/files.ts");
+	const { files } = platform;
+	const { settings, ...world } = await openHub(platform);
+	// Another server, which the hub's token is no business of.
+	const endpoint = new URL(url).origin;
+	const hub = {
+		...world,
+		files,
+		settings: { ...settings, endpoint, token: null },
+	};
+	return urlFiles(hub, platform.localFiles, url, {
+		names: gguf === null ? null : ggufParts(gguf),
+		model: gguf === null ? url : httpUrl(url, gguf),
+		weights: loadFormat !== "dummy",
+		signal,
+		onProgress,
+	});
 }
 
 /** An adapter's folder, a URL of one, an id of the hub, or files held already. @throws as findModel */
@@ -99,10 +140,16 @@ export async function findAdapter(
 	signal?: AbortSignal,
 ): Promise<ModelFiles> {
 	const options = { revision: null, loadFormat: "safetensors" } as const;
-	return findFiles(path, options, platform, {
+	if (typeof path === "string" && /^https?:\/\//.test(path)) {
+		const { httpFiles } = await import("./weights/http.ts");
+		return httpFiles(path, fetch);
+	}
+	return findFiles(path, null, options, platform, {
 		signal,
-		openId: (id, where, context) =>
-			hubFiles(id, where, { ...context, include: names }),
+		async openId(id, where, context) {
+			const { hubFiles } = await import("./hub/files.ts");
+			return hubFiles(id, where, { ...context, include: names });
+		},
 	});
 }
 

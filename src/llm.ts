@@ -19,21 +19,21 @@ import {
 import type { SequenceParams } from "./engine/sequence.ts";
 import { type ModelFacts, sequenceParams } from "./engine/sequence-params.ts";
 import { NanoVllmError } from "./errors.ts";
-import { type LoadContext, type LoadedModel, loadModel } from "./load.ts";
-import { type LoraAdapter, LoraAdapters, type LoraRequest } from "./lora.ts";
+import {
+	type LoadContext,
+	type LoadedModel,
+	loadModel,
+	platformFor,
+} from "./load.ts";
+import type { LoraAdapter, LoraAdapters, LoraRequest } from "./lora.ts";
 import type { ModelConfig } from "./models/config.ts";
 import { loadPlatform } from "./platform/detect.ts";
 import type { Platform } from "./platform/platform.ts";
 import { type Prompt, type TokenizedPrompt, tokenizePrompt } from "./prompt.ts";
-import {
-	createGrammars,
-	type Grammar,
-	type Grammars,
-} from "./structured/grammars.ts";
-import type { GrammarSpec } from "./structured/messages.ts";
-import { grammarSpec, vocabularyOf } from "./structured/spec.ts";
+import type { Grammar } from "./structured/grammars.ts";
+import type { Structured } from "./structured/structured.ts";
 import { afterThought, checkThought } from "./structured/thought.ts";
-import type { Thought } from "./structured-outputs.ts";
+import type { StructuredOutputs, Thought } from "./structured-outputs.ts";
 import type { ChatMessage, RenderOptions } from "./tokenizer/chat-template.ts";
 import { createDetokenizer } from "./tokenizer/detokenizer.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -86,8 +86,8 @@ interface Submission {
 	readonly prompt: TokenizedPrompt;
 	readonly params: SequenceParams;
 	readonly manner: Manner;
-	/** What structuredOutputs ask for; null: nothing. */
-	readonly spec: GrammarSpec | null;
+	/** null: the answer may have any form. */
+	readonly form: StructuredOutputs | null;
 }
 
 /** What a request keeps in use until it is over. */
@@ -121,7 +121,8 @@ export class LLM {
 	readonly #facts: ModelFacts;
 	readonly #schedulingPolicy: EngineConfig["schedulingPolicy"];
 	readonly #platform: Platform;
-	readonly #grammars: Grammars;
+	/** null until a request asks for a form. */
+	#structured: Promise<Structured> | null = null;
 	/** null without enableLora. */
 	readonly #adapters: LoraAdapters | null;
 	#numRequests = 0;
@@ -130,6 +131,7 @@ export class LLM {
 		model: LoadedModel,
 		config: EngineConfig,
 		platform: Platform,
+		Adapters: typeof LoraAdapters | null,
 	) {
 		this.#model = model;
 		this.#platform = platform;
@@ -158,11 +160,6 @@ export class LLM {
 				tokenizer &&
 				((text) => tokenizer.encode(text, { addSpecialTokens: false })),
 		};
-		this.#grammars = createGrammars({
-			platform,
-			vocabulary: () =>
-				vocabularyOf(this.tokenizer, vocabSize, this.#facts.eosTokenIds),
-		});
 		this.#engine = new LlmEngine(model.executable, {
 			...config,
 			maxNumBatchedTokens: model.maxNumBatchedTokens,
@@ -171,8 +168,8 @@ export class LLM {
 			now: platform.now,
 			yieldToEventLoop: platform.yieldToEventLoop,
 		});
-		this.#adapters = config.enableLora
-			? new LoraAdapters({
+		this.#adapters = Adapters
+			? new Adapters({
 					room: { targets: model.adapterTargets, maxRank: config.maxLoraRank },
 					maxHeld: config.maxCpuLoras ?? config.maxLoras,
 					platform,
@@ -190,13 +187,16 @@ export class LLM {
 		model: string | ModelFiles,
 		options: LoadOptions = {},
 	): Promise<LLM> {
-		const { signal, onProgress, ...engineOptions } = options ?? {};
+		const { signal, onProgress, hub, cache, ...engineOptions } = options ?? {};
 		const config = resolveEngineConfig(engineOptions);
 		signal?.throwIfAborted();
-		const platform = await loadPlatform();
-		const context = { signal, onProgress };
+		const context = { signal, onProgress, hub, cache };
+		const platform = platformFor(await loadPlatform(), context);
 		const loaded = await loadModel(model, config, platform, context);
-		return new LLM(loaded, config, platform);
+		const Adapters = config.enableLora
+			? (await import("./lora.ts")).LoraAdapters
+			: null;
+		return new LLM(loaded, config, platform, Adapters);
 	}
 
 	/** @throws invalid_tokenizer when loaded with skipTokenizerInit */
@@ -349,7 +349,9 @@ export class LLM {
 
 	/** Fails what still runs (engine_closed) and frees weights and cache. */
 	async close(): Promise<void> {
-		await Promise.all([this.#engine.close(), this.#grammars.close()]);
+		const closing = this.#engine.close();
+		await (await this.#structured)?.close();
+		await closing;
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
@@ -409,7 +411,7 @@ export class LLM {
 					prompt,
 					params: sequenceParams(params, length, this.#facts),
 					manner,
-					spec: this.#specOf(params),
+					form: this.#formOf(params),
 				};
 			}),
 		);
@@ -439,7 +441,7 @@ export class LLM {
 		return { priority, cacheSalt, thought };
 	}
 
-	#specOf({ structuredOutputs }: SamplingParams): GrammarSpec | null {
+	#formOf({ structuredOutputs }: SamplingParams): StructuredOutputs | null {
 		if (structuredOutputs === null) return null;
 		if (this.#model.text === null)
 			throw new NanoVllmError(
@@ -451,7 +453,16 @@ export class LLM {
 				"invalid_sampling_params",
 				"structuredOutputs end with an end-of-sequence token, and neither the model nor its tokenizer names one. Add eos_token_id to its config.json.",
 			);
-		return grammarSpec(structuredOutputs);
+		return structuredOutputs;
+	}
+
+	async #openStructured(): Promise<Structured> {
+		const { vocabSize, eosTokenIds } = this.#facts;
+		const { tokenizer } = this;
+		const platform = this.#platform;
+		const { openStructured } = await import("./structured/structured.ts");
+		if (this.failure !== null) throw this.failure;
+		return openStructured({ platform, tokenizer, vocabSize, eosTokenIds });
 	}
 
 	/** Every submission's grammar, or the first error and none. The caller releases them. */
@@ -459,8 +470,10 @@ export class LLM {
 		submissions: readonly Submission[],
 		signal: AbortSignal | undefined,
 	): Promise<(Grammar | null)[]> {
+		this.#structured ??= this.#openStructured();
+		const structured = await this.#structured;
 		const compiling = Promise.allSettled(
-			submissions.map(({ spec }) => spec && this.#grammars.compile(spec)),
+			submissions.map(({ form }) => form && structured.compile(form)),
 		);
 		try {
 			const results = await unlessAborted(compiling, signal);
@@ -485,7 +498,7 @@ export class LLM {
 		{ signal, loraRequest }: GenerateOptions,
 		onDelta?: (delta: CompletionDelta) => void,
 	): Promise<Started[]> {
-		const plain = submissions.every(({ spec }) => spec === null);
+		const plain = submissions.every(({ form }) => form === null);
 		const grammars = plain ? [] : await this.#compile(submissions, signal);
 		try {
 			const adapters = loraRequest

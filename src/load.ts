@@ -25,18 +25,10 @@ import {
 	parseGenerationConfig,
 } from "./models/generation-config.ts";
 import type { Platform } from "./platform/platform.ts";
-import {
-	type ChatTemplate,
-	createChatTemplate,
-	findChatTemplate,
-	specialTokensOf,
-} from "./tokenizer/chat-template.ts";
+import type { ChatTemplate } from "./tokenizer/chat-template.ts";
 import { createTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
-import { dummyWeights } from "./weights/dummy.ts";
 import type { GgufModel } from "./weights/gguf.ts";
-import { ggufProgram } from "./weights/gguf-program.ts";
-import { prequantizedWeights } from "./weights/prequantized.ts";
-import { findQuantizationConfig } from "./weights/quantization-config.ts";
+import { quantizationEntry } from "./weights/quantization-entry.ts";
 import { openSafetensors } from "./weights/safetensors.ts";
 import type { ModelFiles } from "./weights/source.ts";
 
@@ -50,6 +42,22 @@ export interface LoadProgress {
 export interface LoadContext {
 	readonly signal?: AbortSignal;
 	readonly onProgress?: (progress: LoadProgress) => void;
+	/** The Hugging Face hub's address and a token for it, where HF_ENDPOINT and HF_TOKEN cannot be set. */
+	readonly hub?: { readonly endpoint?: string; readonly token?: string };
+	/** false: downloads nothing; what is not here is read in place, by ranges. */
+	readonly cache?: boolean;
+}
+
+/** The platform as a load's context would have it. */
+export function platformFor(
+	platform: Platform,
+	{ hub = {}, cache = true }: LoadContext,
+): Platform {
+	const said = { HF_ENDPOINT: hub.endpoint, HF_TOKEN: hub.token };
+	const environment = { ...platform.environment };
+	for (const [name, value] of Object.entries(said))
+		if (value !== undefined) environment[name] = value;
+	return { ...platform, environment, files: cache ? platform.files : null };
 }
 
 export interface TextTools {
@@ -115,7 +123,9 @@ async function loadFrom(
 		modelConfig,
 		config.maxModelLen ?? modelConfig.maxPositionEmbeddings,
 	);
-	const plain = gguf ? ggufProgram(asCheckpoint) : asCheckpoint;
+	const plain = gguf
+		? (await import("./weights/gguf-program.ts")).ggufProgram(asCheckpoint)
+		: asCheckpoint;
 	const { enableLora, maxLoras: numSlots, maxLoraRank: maxRank } = config;
 	const program = enableLora ? adaptable(plain, { numSlots, maxRank }) : plain;
 	const text = config.skipTokenizerInit ? null : await loadText(files, gguf);
@@ -189,17 +199,17 @@ async function loadText(
 	return textTools(json, config, jinja);
 }
 
-function textTools(
+async function textTools(
 	json: unknown,
 	config: unknown,
 	jinja: string | null,
-): TextTools {
+): Promise<TextTools> {
 	const tokenizer = createTokenizer(json, config ?? undefined);
-	const source = findChatTemplate(config, jinja);
-	const chatTemplate =
-		source === undefined
-			? null
-			: createChatTemplate(source, specialTokensOf(config));
+	const templates = await import("./tokenizer/chat-template.ts");
+	const source = templates.findChatTemplate(config, jinja);
+	if (source === undefined) return { tokenizer, chatTemplate: null };
+	const specialTokens = templates.specialTokensOf(config);
+	const chatTemplate = templates.createChatTemplate(source, specialTokens);
 	return { tokenizer, chatTemplate };
 }
 
@@ -420,11 +430,13 @@ async function openWeights(
 	config: EngineConfig,
 ): Promise<WeightSource> {
 	switch (config.loadFormat) {
-		case "dummy":
+		case "dummy": {
+			const { dummyWeights } = await import("./weights/dummy.ts");
 			return dummyWeights(checkpointTensors(program), {
 				seed: config.seed,
 				dtype: config.dtype === "auto" ? "bf16" : config.dtype,
 			});
+		}
 		case "auto":
 		case "gguf":
 		case "safetensors":
@@ -439,9 +451,15 @@ async function openCheckpoint(
 	files: ModelFiles,
 	json: unknown,
 ): Promise<WeightSource> {
-	const quantization = findQuantizationConfig(json);
-	const source = await openSafetensors(files);
-	return quantization ? prequantizedWeights(source, quantization) : source;
+	const entry = quantizationEntry(json);
+	if (entry === null) return openSafetensors(files);
+	const [{ parseQuantizationConfig }, { prequantizedWeights }] =
+		await Promise.all([
+			import("./weights/quantization-config.ts"),
+			import("./weights/prequantized.ts"),
+		]);
+	const quantization = parseQuantizationConfig(entry);
+	return prequantizedWeights(await openSafetensors(files), quantization);
 }
 
 function countParameters(program: Program): number {

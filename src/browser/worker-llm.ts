@@ -3,8 +3,8 @@
  * one batch. What LLM gives at once, this gives as a promise.
  */
 import type { SamplingParamsInput } from "../config.ts";
+import type { EngineStats } from "../engine/engine-stats.ts";
 import type { EngineEvent } from "../engine/events.ts";
-import type { EngineStats } from "../engine/llm-engine.ts";
 import type { CompletionDelta, RequestOutput } from "../engine/output.ts";
 import { NanoVllmError } from "../errors.ts";
 import type {
@@ -17,6 +17,7 @@ import type {
 import type { LoadProgress } from "../load.ts";
 import type { LoraAdapter, LoraRequest } from "../lora.ts";
 import { loadPlatform } from "../platform/detect.ts";
+import { askToPersist } from "../platform/opfs.ts";
 import type { WorkerHandle, WorkerModule } from "../platform/platform.ts";
 import { watchLife } from "../platform/worker-life.ts";
 import type { Prompt } from "../prompt.ts";
@@ -110,6 +111,7 @@ export class WorkerLLM {
 	): Promise<WorkerLLM> {
 		const { signal, onProgress, createWorker, ...engineOptions } = options;
 		signal?.throwIfAborted();
+		if (options.cache !== false) void askToPersist();
 		const thread = await startThread(createWorker);
 		const aborted = new NanoVllmError("aborted", "loading was aborted.");
 		// Whatever it does now: nothing of it is wanted any more.

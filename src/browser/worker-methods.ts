@@ -1,6 +1,5 @@
 /** What the worker does for each method a page may call: LLM's methods, under their names. Knows no messages. */
 import type { SamplingParamsInput } from "../config.ts";
-import type { EngineEvent } from "../engine/events.ts";
 import { NanoVllmError } from "../errors.ts";
 import {
 	type ChatOptions,
@@ -151,7 +150,7 @@ export const METHODS = {
 	resetPrefixCache: (host: Host) => modelOf(host).resetPrefixCache(),
 	/** Until it is aborted. */
 	observe(host: Host, { signal, tell }: CallContext): Promise<void> {
-		const stop = observable(host).observe(tell);
+		const stop = modelOf(host).observe(tell);
 		return new Promise((resolve) => {
 			const end = () => {
 				stop();
@@ -160,9 +159,9 @@ export const METHODS = {
 			signal.addEventListener("abort", end, { once: true });
 		});
 	},
-	pause: (host: Host) => observable(host).pause(),
-	resume: (host: Host) => observable(host).resume(),
-	step: (host: Host) => observable(host).step(),
+	pause: (host: Host) => modelOf(host).pause(),
+	resume: (host: Host) => modelOf(host).resume(),
+	step: (host: Host) => modelOf(host).step(),
 	close: async (host: Host) => {
 		await host.llm?.close();
 	},
@@ -238,21 +237,4 @@ async function tellAll<Delta, Result>(
 		if (done) return value;
 		tell(value);
 	}
-}
-
-/** What an engine tells and does for who watches it. */
-interface Observable {
-	observe(listener: (event: EngineEvent) => void): () => void;
-	pause(): Promise<void>;
-	resume(): Promise<void>;
-	step(): Promise<void>;
-}
-
-function observable(host: Host): Observable {
-	const llm = modelOf(host) as LLM & Partial<Observable>;
-	if (typeof llm.observe === "function") return llm as unknown as Observable;
-	throw new NanoVllmError(
-		"invalid_option",
-		"this version of the engine cannot be watched or paused.",
-	);
 }

@@ -10,7 +10,7 @@ import type {
 	FileWriter,
 } from "../platform/file-system.ts";
 import { bytes, grouped } from "../weights/source.ts";
-import type { RepoFile } from "./listing.ts";
+import type { RepoFile } from "./repo-file.ts";
 import {
 	aborted,
 	ask,
@@ -26,7 +26,8 @@ export interface DiskHub extends Hub {
 }
 
 export interface BlobRequest {
-	readonly file: RepoFile;
+	/** `etag` as the hub's, a checksum; null: there is none, and the size must do. */
+	readonly file: Pick<RepoFile, "size"> & { readonly etag: string | null };
 	/** Where to get it. */
 	readonly url: string;
 	/** Where it shall lie. */
@@ -45,27 +46,37 @@ export async function fetchBlob(
 	hub: DiskHub,
 	request: BlobRequest,
 ): Promise<void> {
-	const { file, blob, signal, report } = request;
+	const { blob, signal } = request;
 	const partial = `${blob}.incomplete`;
-	const isThere = () => isWhole(hub.files, blob, file.size);
+	const run = () => fetchLocked(hub, request, partial);
 	try {
-		for (let isFirst = true; ; isFirst = false) {
-			await untilAbandoned(hub, request, partial);
-			if (await isThere()) break;
-			if ((await transfer(hub, request, partial)) === "right") {
-				// Where it is gone, another writer of the same bytes has moved it.
-				await hub.files.rename(partial, blob);
-				if (await isThere()) break;
-			} else {
-				await hub.files.remove(partial);
-				report(0);
-				if (!isFirst) throw wrongChecksum(file, request.url);
-			}
-		}
-		report(file.size);
+		await hub.files.withLock(partial, signal, run);
 	} catch (error) {
 		throw aborted(error, signal);
 	}
+}
+
+async function fetchLocked(
+	hub: DiskHub,
+	request: BlobRequest,
+	partial: string,
+): Promise<void> {
+	const { file, blob, report } = request;
+	const isThere = () => isWhole(hub.files, blob, file.size);
+	for (let isFirst = true; ; isFirst = false) {
+		await untilAbandoned(hub, request, partial);
+		if (await isThere()) break;
+		if ((await transfer(hub, request, partial)) === "right") {
+			// Where it is gone, another writer of the same bytes has moved it.
+			await hub.files.rename(partial, blob);
+			if (await isThere()) break;
+		} else {
+			await hub.files.remove(partial);
+			report(0);
+			if (!isFirst) throw wrongChecksum(file.etag, request.url);
+		}
+	}
+	report(file.size);
 }
 
 export async function isWhole(
@@ -134,7 +145,8 @@ async function transfer(
 			}
 		});
 		await writer.truncate(file.size);
-		return digest.hex() === file.etag ? "right" : "wrong";
+		const isRight = file.etag === null || digest.hex() === file.etag;
+		return isRight ? "right" : "wrong";
 	} catch (error) {
 		await files.markIdle(partial);
 		throw error;
@@ -186,7 +198,7 @@ async function transferOnce(
 function spanOf(
 	response: Response,
 	url: string,
-	{ size }: RepoFile,
+	{ size }: BlobRequest["file"],
 ): [first: number, end: number] {
 	if (response.status === 200) return [0, size];
 	const header = response.headers.get("Content-Range") ?? "";
@@ -208,22 +220,26 @@ function wrongSpan(response: Response, url: string, position: number): Error {
 	);
 }
 
-function tooLong({ size }: RepoFile, url: string): NanoVllmError {
+function tooLong({ size }: BlobRequest["file"], url: string): NanoVllmError {
 	return new NanoVllmError(
 		"download_failed",
 		`${url}: wanted ${bytes(size)}, got more. A proxy answers in the hub's place, or the file changed; try again.`,
 	);
 }
 
-function wrongChecksum(file: RepoFile, url: string): NanoVllmError {
+function wrongChecksum(etag: string | null, url: string): NanoVllmError {
 	return new NanoVllmError(
 		"download_failed",
-		`${url}: came twice with another checksum than the hub's ${file.etag}. Something on the way changes it; try another network or HF_ENDPOINT.`,
+		`${url}: came twice with another checksum than the hub's ${etag}. Something on the way changes it; try another network or HF_ENDPOINT.`,
 	);
 }
 
 /** SHA-256 of the content where the hub tells that; else git's SHA-1, of "blob SIZE", a zero byte and the content. */
-function startDigest(files: FileSystem, { etag, size }: RepoFile): Digest {
+function startDigest(
+	files: FileSystem,
+	{ etag, size }: BlobRequest["file"],
+): Digest {
+	if (etag === null) return { update() {}, hex: () => "" };
 	if (etag.length === 64) return files.createDigest("sha256");
 	const digest = files.createDigest("sha1");
 	digest.update(new TextEncoder().encode(`blob ${size}\0`));

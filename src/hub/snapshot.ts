@@ -1,11 +1,11 @@
 /** Brings a model of the hub onto this disk, or finds it there. Knows what to do when the hub is away. */
 import { NanoVllmError } from "../errors.ts";
-import { bytes } from "../weights/source.ts";
 import { type DiskHub, fetchBlob, isWhole } from "./blob.ts";
 import { type RepoCache, repoCache, type Snapshot } from "./cache.ts";
 import { chooseFiles, matchesGlob, named } from "./choose.ts";
-import type { Listing, RepoFile } from "./listing.ts";
+import { checkRoom, fetchTogether } from "./downloads.ts";
 import { isCommit, type ModelId, showId } from "./model-id.ts";
+import type { Listing, RepoFile } from "./repo-file.ts";
 import { aborted, MAX_RETRIES } from "./request.ts";
 
 export interface SnapshotOptions {
@@ -16,9 +16,6 @@ export interface SnapshotOptions {
 	readonly signal?: AbortSignal;
 	readonly onProgress?: (loadedBytes: number, totalBytes: number) => void;
 }
-
-/** Files at once: enough to hide the small ones behind the large. */
-const MAX_PARALLEL = 4;
 
 /** Asked for by the Python libraries on every load; where a model has none, the cache says so. */
 const OPTIONAL = [
@@ -141,43 +138,23 @@ async function fetchAll(
 	onProgress: SnapshotOptions["onProgress"],
 ): Promise<void> {
 	const missing = await findMissing(hub, cache, commit, files);
-	await checkRoom(hub, cache, missing);
-	const totalBytes = files.reduce((sum, { size }) => sum + size, 0);
-	let loadedBytes =
-		totalBytes - missing.reduce((sum, { size }) => sum + size, 0);
-	const tell = () => onProgress?.(loadedBytes, totalBytes);
-	const stop = new AbortController();
-	const either = AbortSignal.any([stop.signal, ...(signal ? [signal] : [])]);
-	const fetchOne = async (file: RepoFile) => {
-		let before = 0;
+	const blobs = missing.map(({ etag, size }) => ({ path: etag, size }));
+	await checkRoom(hub, `${cache.root}/blobs`, blobs);
+	const fetchOne = async (
+		file: RepoFile,
+		either: AbortSignal,
+		report: (loadedBytes: number) => void,
+	) => {
 		await fetchBlob(hub, {
 			file,
 			url: resolveUrl(hub.settings.endpoint, repo, commit, file.path),
 			blob: cache.blob(file.etag),
 			signal: either,
-			report(loaded) {
-				loadedBytes += loaded - before;
-				before = loaded;
-				tell();
-			},
+			report,
 		});
 		await cache.link(commit, file.path, file.etag);
 	};
-	if (missing.length > 0) tell();
-	const queue = [...missing].reverse();
-	const work = async () => {
-		for (let file = queue.pop(); file; file = queue.pop()) await fetchOne(file);
-	};
-	const workers = Array.from({ length: MAX_PARALLEL }, () =>
-		work().catch((error) => {
-			stop.abort(error);
-			throw error;
-		}),
-	);
-	const ends = await Promise.allSettled(workers);
-	if (signal?.aborted) throw aborted(signal.reason, signal);
-	if (stop.signal.aborted) throw stop.signal.reason;
-	for (const end of ends) if (end.status === "rejected") throw end.reason;
+	await fetchTogether(files, missing, fetchOne, { signal, onProgress });
 }
 
 /** The files that must be fetched; those whose blob is here get their link at once. */
@@ -196,25 +173,6 @@ async function findMissing(
 		else missing.push(file);
 	}
 	return missing;
-}
-
-/** Better known before an hour of downloading than after it. @throws download_failed */
-async function checkRoom(
-	{ files, settings }: DiskHub,
-	cache: RepoCache,
-	missing: readonly RepoFile[],
-): Promise<void> {
-	let wanted = 0;
-	for (const { etag, size } of missing) {
-		const partial = await files.stat(`${cache.blob(etag)}.incomplete`);
-		wanted += Math.max(0, size - (partial?.size ?? 0));
-	}
-	const free = await files.freeBytes(cache.root);
-	if (free === undefined || wanted <= free) return;
-	throw new NanoVllmError(
-		"download_failed",
-		`the download needs ${bytes(wanted)}, the disk of ${settings.cacheFolder} has ${bytes(free)} left. Free some room, or set HF_HOME to another disk.`,
-	);
 }
 
 export function resolveUrl(

@@ -1,18 +1,30 @@
 /** The platform of a browser's page or worker. The only file that names navigator. */
-import { NanoVllmError } from "../errors.ts";
+import {
+	canWriteInPlace,
+	findFolder,
+	KEPT_FOLDER,
+	openRoot,
+	opfsFiles,
+	opfsFolder,
+} from "./opfs.ts";
 import type { Platform, WorkerHandle, WorkerModule } from "./platform.ts";
 
+/** With the files of this site, where they can be written. */
+export async function openBrowser(): Promise<Platform> {
+	const root = canWriteInPlace() ? await openRoot() : null;
+	return root === null ? platform : { ...platform, files: opfsFiles(root) };
+}
+
+/** Keeps nothing. */
 export const platform: Platform = {
 	name: "browser",
 	hardwareConcurrency: globalThis.navigator?.hardwareConcurrency ?? 1,
-	async localFiles(path) {
-		throw new NanoVllmError(
-			"model_not_found",
-			`${path}: a browser has no local directories; give a URL or files.`,
-		);
+	localFiles: opfsFolder,
+	async isDirectory(path) {
+		const root = await openRoot();
+		return root !== null && (await findFolder(root, path)) !== null;
 	},
-	isDirectory: async () => false,
-	environment: {},
+	environment: { HF_HUB_CACHE: `${KEPT_FOLDER}/hub` },
 	files: null,
 	memory: () => null,
 	yieldToEventLoop,
@@ -25,12 +37,11 @@ export const platform: Platform = {
 	now: () => performance.now(),
 };
 
-/** Not setTimeout: nested timeouts wait 4 ms each. */
+/**
+ * A message takes its turn behind those that wait: what pages send to a busy worker is heard between two steps. Not setTimeout: nested
+ * timeouts wait 4 ms each; not scheduler.yield: it goes on before messages that came earlier.
+ */
 function yieldToEventLoop(): Promise<void> {
-	const { scheduler } = globalThis as {
-		scheduler?: { yield?(): Promise<void> };
-	};
-	if (scheduler?.yield) return scheduler.yield();
 	return new Promise((done) => {
 		const { port1, port2 } = new MessageChannel();
 		port1.onmessage = () => {

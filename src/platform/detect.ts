@@ -4,5 +4,5 @@ import type { Platform } from "./platform.ts";
 export async function loadPlatform(): Promise<Platform> {
 	if (typeof process !== "undefined" && process.versions?.node)
 		return (await import("./node.ts")).platform;
-	return (await import("./browser.ts")).platform;
+	return (await import("./browser.ts")).openBrowser();
 }

@@ -21,6 +21,8 @@ export interface Digest {
 /** Every operation throws download_failed where the system refuses: no room, no permission, a broken disk. */
 export interface FileSystem {
 	readonly homeFolder: string;
+	/** What to do where there is no room left. */
+	readonly roomMend: string;
 	/** Of what the path leads to, links followed; null when absent. */
 	stat(path: string): Promise<FileStats | null>;
 	/** null when absent. */
@@ -43,5 +45,11 @@ export interface FileSystem {
 	link(target: string, path: string): Promise<void>;
 	/** Room left on the disk of the nearest folder that exists, undefined where nobody can say. */
 	freeBytes(path: string): Promise<number | undefined>;
+	/** Runs `run` while nobody else does for this path, where the system has locks for that; where it has none, at once. */
+	withLock<T>(
+		path: string,
+		signal: AbortSignal | undefined,
+		run: () => Promise<T>,
+	): Promise<T>;
 	createDigest(algorithm: "sha1" | "sha256"): Digest;
 }

@@ -70,6 +70,7 @@ async function unlessAbsent<T, F>(
 
 export const nodeFiles: FileSystem = {
 	homeFolder: homedir(),
+	roomMend: "Free some room, or set HF_HOME to another disk.",
 	stat: (path) =>
 		tell("looked at", path, () =>
 			unlessAbsent(async () => {
@@ -102,6 +103,7 @@ export const nodeFiles: FileSystem = {
 	remove: (path) => tell("removed", path, () => rm(path, { force: true })),
 	link: (target, path) => tell("linked", path, () => linkFile(target, path)),
 	freeBytes,
+	withLock: (_path, _signal, run) => run(),
 	createDigest(algorithm) {
 		const hash = createHash(algorithm);
 		return {

@@ -1,6 +1,5 @@
 /** Names of GGUF files: in paths and URLs, among a folder's files, and the parts of a split model. Opens nothing. */
 import { NanoVllmError } from "../errors.ts";
-import { invalid } from "./gguf-cursor.ts";
 import { show } from "./safetensors-header.ts";
 
 /** NAME-00002-of-00005.gguf, as llama.cpp's gguf-split names them. */
@@ -54,9 +53,9 @@ export function ggufParts(name: string): string[] {
 	const [, base, , total] = match;
 	const count = Number(total);
 	if (count < 1 || count > MAX_PARTS)
-		throw invalid(
-			name,
-			`wanted a model of 1 to ${MAX_PARTS} parts, the name says ${count}. Give the files the names they were written with.`,
+		throw new NanoVllmError(
+			"invalid_weights",
+			`${name}: wanted a model of 1 to ${MAX_PARTS} parts, the name says ${count}. Give the files the names they were written with.`,
 		);
 	return Array.from(
 		{ length: count },

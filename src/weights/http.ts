@@ -28,18 +28,21 @@ const probedNames = [
 	"tokenizer_config.json",
 ];
 
-type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
+export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
+
+/** Of a file under `baseUrl`, whose query, if any, goes with it. @throws model_not_found */
+export function httpUrl(baseUrl: string | URL, path: string): string {
+	checkInside(String(baseUrl), path);
+	const url = parseUrl(baseUrl);
+	const folder = url.pathname.replace(/\/$/, "");
+	url.pathname = `${folder}/${path.split("/").map(encodeURIComponent).join("/")}`;
+	return url.href;
+}
 
 /** The files under `baseUrl`; its query, if any, goes with every request. */
 export function httpFiles(baseUrl: string | URL, fetch: Fetch): ModelFiles {
 	const label = String(baseUrl);
-	const urlOf = (path: string): string => {
-		checkInside(label, path);
-		const url = parseUrl(baseUrl);
-		const folder = url.pathname.replace(/\/$/, "");
-		url.pathname = `${folder}/${path.split("/").map(encodeURIComponent).join("/")}`;
-		return url.href;
-	};
+	const urlOf = (path: string): string => httpUrl(baseUrl, path);
 	return {
 		label,
 		async list() {
@@ -112,13 +115,18 @@ function httpFile(
 	};
 }
 
-type Probe =
+export type Probe =
 	| { readonly kind: "absent" }
 	| { readonly kind: "no ranges" }
-	| { readonly kind: "file"; readonly size: number };
+	| {
+			readonly kind: "file";
+			readonly size: number;
+			/** Another one means another content; "" where the server does not say. */
+			readonly version: string;
+	  };
 
 /** Asks for one byte: tells presence, size and whether ranges work. HEAD would need no body, but many stores refuse it. */
-async function probe(fetch: Fetch, url: string): Promise<Probe> {
+export async function probe(fetch: Fetch, url: string): Promise<Probe> {
 	const response = await request(fetch, url, {
 		headers: { Range: "bytes=0-0" },
 	});
@@ -129,9 +137,11 @@ async function probe(fetch: Fetch, url: string): Promise<Probe> {
 	if (status === 404) return { kind: "absent" };
 	if (status === 200) return { kind: "no ranges" };
 	// No first byte to give: the file is there and empty.
-	if (status === 416) return { kind: "file", size: 0 };
+	const version =
+		response.headers.get("ETag") ?? response.headers.get("Last-Modified") ?? "";
+	if (status === 416) return { kind: "file", size: 0, version };
 	const { total } = await contentRange(url, response);
-	return { kind: "file", size: total };
+	return { kind: "file", size: total, version };
 }
 
 async function request(

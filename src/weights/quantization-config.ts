@@ -3,6 +3,7 @@
  * the files themselves say, so lists of layers left plain (`ignore`, `modules_to_not_convert`) need no reading.
  */
 import { parseSchemes, type Scheme } from "./compressed-tensors-config.ts";
+import { quantizationEntry } from "./quantization-entry.ts";
 import {
 	invalidConfig,
 	type Json,
@@ -51,13 +52,7 @@ const METHODS =
 export function findQuantizationConfig(
 	json: unknown,
 ): QuantizationConfig | null {
-	if (!isRecord(json)) return null;
-	const text = isRecord(json.text_config) ? json.text_config : {};
-	const found =
-		json.quantization_config ??
-		json.compression_config ??
-		text.quantization_config ??
-		null;
+	const found = quantizationEntry(json);
 	return found === null ? null : parseQuantizationConfig(found);
 }
 

@@ -11,7 +11,16 @@ export interface Site {
 	readonly folders: Readonly<Record<string, string>>;
 	/** Whether pages may share memory among threads. */
 	readonly isolated: boolean;
+	/** Whether pages of other origins may read it. */
+	readonly isShared?: boolean;
+	/** Told of every file of a folder that is asked for. @returns bytes after which the answer stands still; null: none */
+	readonly onFile?: (path: string, range: string | undefined) => number | null;
 }
+
+const SHARING = {
+	"Access-Control-Allow-Origin": "*",
+	"Access-Control-Expose-Headers": "Content-Range, ETag",
+};
 
 const ISOLATION = {
 	"Cross-Origin-Opener-Policy": "same-origin",
@@ -23,8 +32,10 @@ const TYPES: Readonly<Record<string, string>> = {
 	json: "application/json",
 };
 
+/** @param port 0: any that is free */
 export async function serve(
 	site: Site,
+	wantedPort = 0,
 ): Promise<{ origin: string; close(): Promise<void> }> {
 	const server = createServer(async ({ url, headers }, response) => {
 		const { pathname } = new URL(url ?? "/", "http://localhost");
@@ -37,15 +48,25 @@ export async function serve(
 		if (site.isolated)
 			for (const [key, value] of Object.entries(ISOLATION))
 				response.setHeader(key, value);
+		if (site.isShared)
+			for (const [key, value] of Object.entries(SHARING))
+				response.setHeader(key, value);
 		const content = site.files.get(name);
 		const [, first, ...rest] = pathname.split("/");
 		const folder = site.folders[first];
 		if (pathname === `/${name}` && content !== undefined) response.end(content);
 		else if (folder !== undefined)
-			await sendFile([folder, ...rest].join("/"), headers.range, response);
+			await sendFile(
+				[folder, ...rest].join("/"),
+				headers.range,
+				response,
+				site.onFile?.(pathname, headers.range) ?? null,
+			);
 		else response.writeHead(404).end();
 	});
-	await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+	await new Promise<void>((done) =>
+		server.listen(wantedPort, "127.0.0.1", done),
+	);
 	const { port } = server.address() as AddressInfo;
 	return {
 		origin: `http://127.0.0.1:${port}`,
@@ -53,11 +74,12 @@ export async function serve(
 	};
 }
 
-/** All of a file, or the one span asked for. */
+/** All of a file, or the one span asked for; `standAfter`: no more than so many bytes of it, and no end. */
 async function sendFile(
 	path: string,
 	range: string | undefined,
 	response: ServerResponse,
+	standAfter: number | null,
 ): Promise<void> {
 	let file: FileHandle;
 	try {
@@ -67,17 +89,19 @@ async function sendFile(
 		return;
 	}
 	try {
-		const { size } = await file.stat();
-		const span = /^bytes=(\d+)-(\d+)$/.exec(range ?? "");
+		const { size, mtimeMs } = await file.stat();
+		response.setHeader("ETag", `"${size}-${mtimeMs}"`);
+		const span = /^bytes=(\d+)-(\d*)$/.exec(range ?? "");
 		const first = Number(span?.[1] ?? 0);
-		const last = Math.min(Number(span?.[2] ?? size), size - 1);
+		const last = Math.min(Number(span?.[2] || size), size - 1);
 		const bytes = new Uint8Array(last - first + 1);
 		await file.read(bytes, 0, bytes.length, first);
 		if (span)
 			response.writeHead(206, {
 				"Content-Range": `bytes ${first}-${last}/${size}`,
 			});
-		response.end(bytes);
+		if (standAfter === null) response.end(bytes);
+		else response.write(bytes.subarray(0, standAfter));
 	} finally {
 		await file.close();
 	}

@@ -281,7 +281,12 @@ async function write(
 async function listen(
 	answer: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<{ readonly server: Server; readonly url: string }> {
-	const server = createServer(answer);
+	const server = createServer((request, response) => {
+		// Pages of any origin may read the hub.
+		response.setHeader("Access-Control-Allow-Origin", "*");
+		response.setHeader("Access-Control-Expose-Headers", "*");
+		answer(request, response);
+	});
 	await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
 	const { port } = server.address() as AddressInfo;
 	return { server, url: `http://127.0.0.1:${port}` };

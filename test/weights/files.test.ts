@@ -227,10 +227,10 @@ test("Node knows its memory, a browser does not", () => {
 	assert.equal(browser.peakRssBytes(), undefined);
 });
 
-test("a browser has no directories and says what to do", async () => {
+test("a browser without files of its own has no directories and says what to do", async () => {
 	assert.equal(await browser.isDirectory("/"), false);
 	await assert.rejects(browser.localFiles("/models/x"), {
 		code: "model_not_found",
-		message: /a browser has no local directories; give a URL or files/,
+		message: /this browser keeps no such model. Give a URL/,
 	});
 });

@@ -5,7 +5,7 @@
 import type { Norm } from "../program.ts";
 import type { Dispatch, Grid } from "./dispatch.ts";
 import { type ExpertTiling, pairKernel } from "./expert-choice.ts";
-import type { ExpertRoom } from "./expert-room.ts";
+import { createExpertRoom, type ExpertRoom } from "./expert-room.ts";
 import {
 	chunkTokens,
 	downOf,
@@ -41,7 +41,23 @@ interface ExpertParts {
 }
 
 /** `norm`: the kernels of few tokens do it themselves, on the residual; null: `activations.normed` holds the rows. */
-export function expertDispatches(
+export type DispatchExperts = (
+	op: ExpertsOp,
+	most: number,
+	norm: Norm | null,
+) => Promise<Dispatch>[];
+
+/** `regimes`: the most tokens of steps that share their kernels. null: the program has no experts. */
+export function openExperts(
+	parts: PlanParts,
+	regimes: readonly number[],
+): DispatchExperts | null {
+	const room = createExpertRoom(parts, regimes);
+	if (room === null) return null;
+	return (op, most, norm) => expertDispatches(parts, room, op, most, norm);
+}
+
+function expertDispatches(
 	parts: PlanParts,
 	room: ExpertRoom,
 	op: ExpertsOp,

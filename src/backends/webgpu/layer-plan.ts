@@ -26,8 +26,7 @@ import {
 	ropeAndCacheDispatches,
 } from "./attention-plan.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { expertDispatches } from "./expert-plan.ts";
-import type { ExpertRoom } from "./expert-room.ts";
+import type { DispatchExperts } from "./expert-plan.ts";
 import type { ExpertsOp } from "./expert-shapes.ts";
 import { convertRows } from "./kernels/convert-rows.ts";
 import { rmsNorm, rowGrid } from "./kernels/rms-norm.ts";
@@ -42,7 +41,7 @@ export interface LayerRoom {
 	/** Of split linears. */
 	readonly partials: GPUBuffer;
 	/** null: there are none. */
-	readonly experts: ExpertRoom | null;
+	readonly experts: DispatchExperts | null;
 }
 
 /** Up to so many tokens a linear does its own norm. */
@@ -124,10 +123,10 @@ function mixture(
 	assert(room.experts !== null, "a program with experts has room for them");
 	const { norm, residual } = op;
 	if (most <= MOST_FUSED_TOKENS && pending === null)
-		return expertDispatches(parts, room.experts, op, most, norm);
+		return room.experts(op, most, norm);
 	return [
 		normDispatch(parts, room, residual, norm, pending),
-		...expertDispatches(parts, room.experts, op, most, null),
+		...room.experts(op, most, null),
 	];
 }
 

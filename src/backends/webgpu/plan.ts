@@ -4,7 +4,6 @@
  */
 import { partialElements } from "./addition-plan.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { createExpertRoom } from "./expert-room.ts";
 import { embed, embedGrid } from "./kernels/embed.ts";
 import { rmsNorm, rowGrid } from "./kernels/rms-norm.ts";
 import { buildLayers } from "./layer-plan.ts";
@@ -37,7 +36,10 @@ export async function buildPlan(parts: PlanParts): Promise<Plan> {
 		...tokenRegimes.map((most) => partialElements(parts, most)),
 	);
 	const partials = parts.activations.scratch("partials", mostPartials);
-	const experts = createExpertRoom(parts, tokenRegimes);
+	// Few models have them, and all would load their kernels.
+	const experts = parts.program.ops.some(({ op }) => op === "mixtureOfExperts")
+		? (await import("./expert-plan.ts")).openExperts(parts, tokenRegimes)
+		: null;
 	const layers = await Promise.all(
 		tokenRegimes.map((most) => buildLayers(parts, { partials, experts }, most)),
 	);
