@@ -105,7 +105,7 @@ const pages: Scenario = {
 		"Both runs have the same memory, 2,048 tokens. A takes it in blocks of 512, room for a whole request at once. B takes it in blocks of 16, one more whenever a sequence needs it.",
 		"Blocks lie anywhere in the pool; the block table says where. So B wastes less than one small block a sequence, and more sequences fit.",
 	],
-	requests: () => alike(12, 60, 32),
+	requests: () => alike(16, 28, 56),
 	a: {
 		name: "blocks of 512",
 		settings: { ...BASE, poolTokens: 2048, blockSize: 512 },
@@ -119,7 +119,7 @@ const pages: Scenario = {
 		better: "more",
 		of: (engine) => engine.maxNumRows,
 	},
-	feel: ttft,
+	feel: throughput,
 	look: "A's four blocks are taken at once while the queue waits, though most of each is empty. B's small blocks fill up bit by bit.",
 };
 
@@ -170,7 +170,7 @@ const prefix: Scenario = {
 		"Found blocks are shared, not copied: a reference count says how many sequences read them.",
 	],
 	requests: () => {
-		const shared = sentences(3, 360);
+		const shared = sentences(3, 260);
 		return Array.from({ length: 8 }, (_, i) => ({
 			prompt: `${shared} ${i + 1}. ${sentences(30 + i, 10)}`,
 			numOutputTokens: 16,
