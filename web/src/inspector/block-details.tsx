@@ -24,7 +24,7 @@ export function BlockDetails({
 	if (facts === null || content === null) return null;
 	return (
 		<section class="panel-column" aria-label={`Block ${block}`}>
-			<div class="panel-head">
+			<div class="picture-head">
 				<h2>Block {block}</h2>
 				<button
 					type="button"

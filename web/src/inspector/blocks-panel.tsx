@@ -22,6 +22,8 @@ export interface BlocksPanelProps {
 	readonly detokenize: ((ids: readonly number[]) => Promise<string>) | null;
 	/** CSS pixels, at most. */
 	readonly maxHeight?: number;
+	/** Event whose moment is shown while the watch is live; null: the latest's. */
+	readonly index?: number | null;
 }
 
 export function BlocksPanel({
@@ -29,6 +31,7 @@ export function BlocksPanel({
 	hasExplanation = true,
 	detokenize,
 	maxHeight = 460,
+	index = null,
 }: BlocksPanelProps) {
 	useTick(watch.subscribeToEngine);
 	const [width, setWidth] = useState(0);
@@ -37,14 +40,14 @@ export function BlocksPanel({
 	const numDrawn = numBlocksDrawn(numBlocks, watch.numTouchedBlocks, isAll);
 	const grid = gridOf(numDrawn, width || 600, maxHeight);
 	const picture = useMemo(
-		() => blocksPicture(() => blocksView(watch, numDrawn)),
-		[watch, numDrawn],
+		() => blocksPicture(() => blocksView(watch, numDrawn, index)),
+		[watch, numDrawn, index],
 	);
 	const at = (x: number, y: number) => blockAt(grid, numDrawn, x, y);
 	return (
 		<section class="panel" aria-label="Blocks">
-			<div class="panel-head">
-				<h2>KV pool</h2>
+			<div class="picture-head">
+				<h2>KV pool{index !== null && ", at its fullest"}</h2>
 				<span class="moment">
 					{count(numBlocks)} blocks of {blockSize} tokens
 				</span>
@@ -80,8 +83,8 @@ export function BlocksPanel({
 					</button>
 				</p>
 			)}
-			<BlockWords watch={watch} />
-			<Legend items={BLOCKS_LEGEND} />
+			<BlockWords watch={watch} index={index} />
+			{hasExplanation && <Legend items={BLOCKS_LEGEND} />}
 			{detokenize && <BlockDetails watch={watch} detokenize={detokenize} />}
 		</section>
 	);
@@ -89,8 +92,8 @@ export function BlocksPanel({
 
 const NO_POOL = { numBlocks: 0, blockSize: 0 };
 
-function wordsOf(watch: Watch, block: number): string {
-	const facts = blockFacts(watch, block);
+function wordsOf(watch: Watch, block: number, index: number | null): string {
+	const facts = blockFacts(watch, block, index);
 	return facts === null ? "No such block." : describeBlock(facts);
 }
 
@@ -113,14 +116,20 @@ function moveByKey(
 	event.preventDefault();
 }
 
-function BlockWords({ watch }: { readonly watch: Watch }) {
+function BlockWords({
+	watch,
+	index,
+}: {
+	readonly watch: Watch;
+	readonly index: number | null;
+}) {
 	useTick(watch.subscribe);
 	const block = watch.pointedBlock ?? watch.selectedBlock;
 	return (
 		<p class="live-line" aria-live="polite">
 			{block === null
 				? "Point at a block, or go through them with the arrow keys."
-				: wordsOf(watch, block)}
+				: wordsOf(watch, block, index)}
 		</p>
 	);
 }

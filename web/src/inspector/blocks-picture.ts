@@ -175,7 +175,6 @@ function paintFrame(
 	ctx.fillStyle = palette.empty;
 	ctx.fillRect(x, y, side, side);
 	outline(ctx, colour, x, y, side, side > 9 ? 1.5 : 1);
-	if (side > 9) paintCorner(ctx, palette, x, y, side);
 }
 
 /** In the prefix cache. */

@@ -44,7 +44,7 @@ export function StepsPanel({
 	const at = (x: number, y: number) => stepAt(view(), width, height, x, y);
 	return (
 		<section class="panel" aria-label="Steps">
-			<div class="panel-head">
+			<div class="picture-head">
 				<h2>Steps</h2>
 				<Zoom zoom={zoom} onZoom={setZoom} />
 			</div>
@@ -82,7 +82,7 @@ export function StepsPanel({
 				/>
 			</div>
 			<StepWords watch={watch} />
-			<Legend items={STEPS_LEGEND} />
+			{hasExplanation && <Legend items={STEPS_LEGEND} />}
 			<StepTable watch={watch} />
 		</section>
 	);

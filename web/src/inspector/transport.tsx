@@ -155,7 +155,8 @@ function EngineControls({
 	);
 }
 
-function Timeline({ watch }: { readonly watch: Watch }) {
+/** The strip of time: drag it, or move by keys. */
+export function Timeline({ watch }: { readonly watch: Watch }) {
 	useTick(watch.subscribe);
 	const picture = useMemo(
 		() => timelinePicture(() => timelineView(watch)),

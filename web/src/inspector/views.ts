@@ -3,6 +3,7 @@ import type { InspectorState } from "../../../src/inspector/state.ts";
 import { blockTokens } from "../../../src/inspector/state.ts";
 import type { BlocksView } from "./blocks-picture.ts";
 import { type BlockFacts, describeSequence } from "./describe.ts";
+import type { StepColumn } from "./lanes.ts";
 import {
 	MAX_ENTRIES,
 	type QueueEntry,
@@ -81,8 +82,13 @@ const EVICTED_MS = 1500;
 const EVICTED_STEPS = 40;
 const NOTHING: ReadonlySet<number> = new Set();
 
-export function blocksView(watch: Watch, numDrawn: number): BlocksView {
-	const { state } = watch;
+/** @param index of the event whose moment is shown while the watch is live; null: the latest's */
+export function blocksView(
+	watch: Watch,
+	numDrawn: number,
+	index: number | null = null,
+): BlocksView {
+	const state = momentOf(watch, index);
 	if (state === null) return EMPTY_POOL;
 	const { blocks } = state;
 	const focused =
@@ -106,6 +112,25 @@ export function blocksView(watch: Watch, numDrawn: number): BlocksView {
 			return content !== null && chain.has(content.id);
 		},
 	};
+}
+
+function momentOf(watch: Watch, index: number | null): InspectorState | null {
+	const { history, mode, state } = watch;
+	if (index === null || mode.kind !== "live") return state;
+	return index >= history.firstIndex ? history.seek(index) : state;
+}
+
+/** Index of the event after which most blocks were held; null: no step is kept. */
+export function fullestMoment(watch: Watch): number | null {
+	let fullest: StepColumn | null = null;
+	let least = Number.POSITIVE_INFINITY;
+	for (const column of watch.columns) {
+		const { numFreeBlocks } = column.step.counters;
+		if (numFreeBlocks > least) continue;
+		least = numFreeBlocks;
+		fullest = column;
+	}
+	return fullest?.index ?? null;
 }
 
 const EMPTY_POOL: BlocksView = {
@@ -140,9 +165,13 @@ function chainIds(
 	return new Set(blocks.chain(selectedBlock).map(({ id }) => id));
 }
 
-/** null: there is no such block now. */
-export function blockFacts(watch: Watch, block: number): BlockFacts | null {
-	const { state } = watch;
+/** null: there is no such block now. @param index as of blocksView */
+export function blockFacts(
+	watch: Watch,
+	block: number,
+	index: number | null = null,
+): BlockFacts | null {
+	const state = momentOf(watch, index);
 	if (state === null || block >= state.blocks.numBlocks) return null;
 	const { blocks } = state;
 	return {

@@ -92,7 +92,8 @@ export class Watch {
 			this.#maxNumLanes = Math.max(this.#maxNumLanes, column.numLanes);
 			this.#forget();
 		}
-		if (this.#mode.kind === "live") this.#changed();
+		// A moment that is held stays, but there is more behind it.
+		this.#changed();
 	}
 
 	/** Blocks ever used, and those before them. */

@@ -2,7 +2,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Engine } from "../engine.ts";
 import { Watch } from "../inspector/watch.ts";
-import { FiguresTable } from "./figures-table.tsx";
+import { FiguresList } from "./figures-list.tsx";
+import { Marks } from "./marks.tsx";
 import type { PoolLoader } from "./pool-loader.ts";
 import { run } from "./run.ts";
 import type { RunFigures } from "./run-figures.ts";
@@ -79,13 +80,9 @@ export function FreePlay(props: FreePlayProps) {
 					{message}
 				</p>
 			)}
-			{figures && (
-				<FiguresTable
-					caption="Figures of the run"
-					columns={[{ name: "This run", figures }]}
-				/>
-			)}
-			{watch && <RunPictures watch={watch} />}
+			{figures && <FiguresList figures={figures} />}
+			{watch && <Marks />}
+			{watch && <RunPictures watch={watch} isOver={figures !== null} />}
 		</article>
 	);
 }

@@ -44,11 +44,13 @@ export function PlaygroundPage({ engine, reload }: PlaygroundProps) {
 	return (
 		<div class="playground">
 			<header class="inspector-head">
-				<h1>Playground</h1>
-				<p class="explain">
-					Fire many prompts at once and see what the engine makes of them. The
-					ideas are told at length in docs/structure.md.
-				</p>
+				<div>
+					<h1>Playground</h1>
+					<p class="explain">
+						Fire many prompts at once and see what the engine makes of them. The
+						ideas are told at length in docs/structure.md.
+					</p>
+				</div>
 			</header>
 			{place === "server" && (
 				<p class="notice">

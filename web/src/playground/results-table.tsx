@@ -7,7 +7,7 @@ export function ResultsTable() {
 	const kept = results.value;
 	return (
 		<section class="panel" aria-label="Results">
-			<div class="panel-head">
+			<div class="picture-head">
 				<h2>Results</h2>
 				{kept.length > 0 && (
 					<button type="button" class="button quiet" onClick={dropResults}>

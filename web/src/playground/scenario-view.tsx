@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Watch } from "../inspector/watch.ts";
 import { feelVerdict, keyVerdict } from "./comparison.ts";
 import { FiguresTable } from "./figures-table.tsx";
+import { Marks } from "./marks.tsx";
 import type { PoolLoader } from "./pool-loader.ts";
 import { run } from "./run.ts";
 import type { RunFigures } from "./run-figures.ts";
@@ -73,6 +74,7 @@ export function ScenarioView(props: ScenarioViewProps) {
 				</p>
 			)}
 			<Outcome scenario={scenario} sides={sides} />
+			{sides.a.watch && <Marks />}
 			<div class="panels">
 				{SIDES.map((side) => (
 					<SidePictures
@@ -213,7 +215,7 @@ function SidePictures({
 			{state.watch === null ? (
 				<p class="not-run">Not run yet.</p>
 			) : (
-				<RunPictures watch={state.watch} />
+				<RunPictures watch={state.watch} isOver={state.figures !== null} />
 			)}
 		</section>
 	);

@@ -120,7 +120,7 @@ const pages: Scenario = {
 		of: (engine) => engine.maxNumRows,
 	},
 	feel: throughput,
-	look: "A's four blocks are taken at once while the queue waits, though most of each is empty. B's small blocks fill up bit by bit.",
+	look: "A's four blocks are all taken by four sequences, though most of each is empty, and the others wait. B's small blocks fill up one by one, and all take part.",
 };
 
 const chunking: Scenario = {
@@ -197,7 +197,7 @@ const memory: Scenario = {
 	story: [
 		"Ten answers grow at once. In A the pool is too small for all of them.",
 		"When a sequence needs a block and none is free, the one that came last gives up its blocks, waits, and is computed again later. That is a preemption: nothing is lost, but work is done twice.",
-		"B has room for all. The sum to do: blocks for sequences × (prompt + answer) tokens.",
+		"B has room for all. How large a pool must be: sequences at once, times the tokens of a prompt and its answer.",
 	],
 	requests: () => alike(10, 40, 56),
 	a: {

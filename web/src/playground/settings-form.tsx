@@ -148,7 +148,7 @@ function Switch({
 	readonly onChange: (isOn: boolean) => void;
 }) {
 	return (
-		<label class="switch">
+		<label class="check">
 			<input
 				type="checkbox"
 				checked={isOn}
