@@ -9,7 +9,7 @@ import {
 	type KernelRow,
 	LINEAR_SHAPES,
 } from "../../src/backends/kernel-bench.ts";
-import { openKernelBench } from "../../src/load.ts";
+import { openKernelBench } from "../../src/choose-device.ts";
 import { loadPlatform } from "../../src/platform/detect.ts";
 import { median } from "./measures.ts";
 import { BLOCK, createGraph, linear, type OnnxFormat } from "./onnx-graph.ts";

@@ -11,8 +11,8 @@ import {
 	LINEAR_SHAPES,
 	linearWork,
 } from "../backends/kernel-bench.ts";
+import { openKernelBench } from "../choose-device.ts";
 import { NanoVllmError } from "../errors.ts";
-import { openKernelBench } from "../load.ts";
 import { loadPlatform } from "../platform/detect.ts";
 import { writeFigures } from "./bench-common.ts";
 import { ENGINE_FLAGS } from "./engine-flags.ts";

@@ -7,7 +7,7 @@ import { type Fetch, httpFiles, httpUrl, probe } from "../weights/http.ts";
 import type { ModelFiles } from "../weights/source.ts";
 import { type DiskHub, fetchBlob } from "./blob.ts";
 import { checkRoom, fetchTogether } from "./downloads.ts";
-import { aborted, unreachable } from "./request.ts";
+import { unreachable } from "./request.ts";
 
 /** What is written beside the files of a model that is kept. */
 export interface Manifest {
@@ -75,7 +75,7 @@ export async function urlFiles(
 		const manifest = await bring(hub, folder, baseUrl, remote, before, options);
 		return await open(manifest);
 	} catch (error) {
-		if (options.signal?.aborted) throw aborted(error, options.signal);
+		options.signal?.throwIfAborted();
 		if (before?.isComplete) return open(before);
 		throw error;
 	}

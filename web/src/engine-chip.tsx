@@ -12,6 +12,12 @@ export function EngineChip() {
 	);
 }
 
+const DEVICES: Readonly<Record<string, string>> = {
+	webgpu: "GPU",
+	cpu: "CPU",
+	server: "server",
+};
+
 function summary(value: Session): {
 	name: string;
 	device: string;
@@ -25,7 +31,7 @@ function summary(value: Session): {
 		case "ready": {
 			const { modelName, device, place } = value.engine.facts;
 			const name = modelName.split("/").at(-1) ?? modelName;
-			return { name, device: device ?? place, dot: "ready" };
+			return { name, device: DEVICES[device ?? place] ?? place, dot: "ready" };
 		}
 		case "failed":
 			return { name: "Model lost", device: "", dot: "failed" };

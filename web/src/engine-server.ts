@@ -177,16 +177,16 @@ async function answersChats(
 	}
 }
 
-/** To resume an engine that runs changes nothing. */
+/** An engine that is not paused takes no step: where that is the answer (409), one may ask. */
 async function allowsControl(
 	api: ServerApi,
 	signal: AbortSignal | undefined,
 ): Promise<boolean> {
 	try {
-		await api.post("/inspector/resume", {}, signal);
+		await api.post("/inspector/step", {}, signal);
 		return true;
-	} catch {
-		return false;
+	} catch (error) {
+		return error instanceof ServerError && error.status === 409;
 	}
 }
 

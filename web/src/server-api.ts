@@ -100,7 +100,7 @@ async function refusal(url: string, response: Response): Promise<ServerError> {
 	const { status } = response;
 	const text = await response.text().catch(() => "");
 	const said = messageIn(text) ?? text.slice(0, 200);
-	if (status === 401 || status === 403)
+	if (status === 401)
 		return new ServerError(
 			status,
 			`${said || "the server wants an API key."} Set the key in the settings.`,

@@ -1,6 +1,7 @@
 /** The page's engine: none, being loaded, ready, or lost. One at a time; a new one closes the old. */
 import { signal } from "@preact/signals";
 import type { FileMap, LoadOptions, LoadProgress } from "nano-vllm";
+import { keepModel } from "../../src/browser.ts";
 import { fetchBundledModel } from "./bundled-model.ts";
 import type { Engine, EngineSettings } from "./engine.ts";
 import {
@@ -31,26 +32,31 @@ export type Session =
 			readonly message: string;
 	  };
 
+type LoadContext = Pick<LoadOptions, "signal" | "onProgress">;
+
 export const session = signal<Session>({ kind: "none" });
 
 let loading: AbortController | null = null;
 
 /** Ends with `session` ready, or failed; a later call takes the place of one under way. */
 export async function startEngine(
-	choice: EngineChoice,
+	wanted: EngineChoice,
 	settings: Partial<EngineSettings> = {},
 ): Promise<void> {
 	const controller = await leave();
 	const isCurrent = () => loading === controller;
-	rememberChoice(choice);
+	let choice = wanted;
+	const context: LoadContext = {
+		signal: controller.signal,
+		onProgress: (progress) => {
+			if (isCurrent()) session.value = { kind: "loading", choice, progress };
+		},
+	};
 	session.value = { kind: "loading", choice, progress: null };
 	try {
-		const engine = await openEngine(choice, settings, {
-			signal: controller.signal,
-			onProgress: (progress) => {
-				if (isCurrent()) session.value = { kind: "loading", choice, progress };
-			},
-		});
+		choice = await keptChoice(wanted, context);
+		rememberChoice(choice);
+		const engine = await openEngine(choice, settings, context);
 		if (!isCurrent()) return engine.close();
 		session.value = { kind: "ready", choice, engine };
 		engine.lost.then((message) => {
@@ -113,10 +119,25 @@ async function leave(): Promise<AbortController> {
 	return controller;
 }
 
+/** Files that shall be kept are from then on a model this browser has. */
+async function keptChoice(
+	choice: EngineChoice,
+	{ signal, onProgress }: LoadContext,
+): Promise<EngineChoice> {
+	if (choice.place === "server" || choice.model.kind !== "files") return choice;
+	if (!choice.model.isKept) return choice;
+	const name = await keepModel(choice.model.files, {
+		signal,
+		onProgress: (loadedBytes, totalBytes) =>
+			onProgress?.({ stage: "download", loadedBytes, totalBytes }),
+	});
+	return { ...choice, model: { kind: "named", name } };
+}
+
 async function openEngine(
 	choice: EngineChoice,
 	settings: Partial<EngineSettings>,
-	context: Pick<LoadOptions, "signal" | "onProgress">,
+	context: LoadContext,
 ): Promise<Engine> {
 	if (choice.place === "server") {
 		const { openServerEngine } = await import("./engine-server.ts");
@@ -128,6 +149,7 @@ async function openEngine(
 	]);
 	return loadTabEngine(model, {
 		device: choice.device,
+		...choice.settings,
 		...settings,
 		...context,
 	});
@@ -135,7 +157,7 @@ async function openEngine(
 
 function filesOf(
 	model: TabModel,
-	context: Pick<LoadOptions, "signal" | "onProgress">,
+	context: LoadContext,
 ): string | FileMap | Promise<FileMap> {
 	switch (model.kind) {
 		case "bundled":

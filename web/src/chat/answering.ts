@@ -23,6 +23,11 @@ export interface LiveAnswer {
 /** By the id of the answer's turn. */
 export const liveAnswers = signal<ReadonlyMap<string, LiveAnswer>>(new Map());
 
+export function stopAnswers(conversationId: string): void {
+	for (const live of liveAnswers.value.values())
+		if (live.conversationId === conversationId) live.stop();
+}
+
 /** What a page closed in the middle of an answer loses at most. */
 const SAVE_INTERVAL_MS = 2000;
 

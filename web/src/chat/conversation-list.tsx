@@ -1,6 +1,7 @@
 /** All conversations: choose, rename, export, delete. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ConfirmDialog } from "../confirm-dialog.tsx";
+import { stopAnswers } from "./answering.ts";
 import type { Conversation } from "./conversation.ts";
 import {
 	conversations,
@@ -52,7 +53,10 @@ export function ConversationList({ onChosen }: ListProps) {
 					question={`Delete “${doomed.title}”?`}
 					detail="It is kept in this browser alone, and cannot be brought back."
 					action="Delete"
-					onConfirm={() => removeConversation(doomed.id)}
+					onConfirm={() => {
+						stopAnswers(doomed.id);
+						removeConversation(doomed.id);
+					}}
 					onClose={() => setDoomed(null)}
 				/>
 			)}

@@ -1,6 +1,7 @@
 /** All conversations of this browser, newest first, and the one on the page. Every change goes to the database; the page does not wait for it. */
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import type { AnswerToken } from "../engine.ts";
+import { readStored, writeStored } from "../stored.ts";
 import {
 	type Conversation,
 	newConversation,
@@ -32,8 +33,11 @@ export const current = computed(
 	() => byId.value.get(currentId.value ?? "") ?? draft.value,
 );
 
+const KEY = "conversation";
+
 let database: Database | null = null;
 
+/** Reads them, and shows the one that was open in this tab. */
 export async function openConversations(): Promise<void> {
 	try {
 		database = await openDatabase();
@@ -46,6 +50,10 @@ export async function openConversations(): Promise<void> {
 			...kept.map((it) => [it.id, it] as const),
 			...byId.value,
 		]);
+		const last = readStored(KEY, "tab");
+		if (currentId.value === null && byId.value.has(last ?? ""))
+			currentId.value = last;
+		effect(() => writeStored(KEY, currentId.value, "tab"));
 	} catch (error) {
 		report(error);
 	}

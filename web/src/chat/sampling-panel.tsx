@@ -1,5 +1,6 @@
 /** How tokens are chosen, and what the model is told beforehand. */
 import { useState } from "preact/hooks";
+import { Field } from "../field.tsx";
 import type { Conversation } from "./conversation.ts";
 import { putConversation } from "./conversations.ts";
 import {
@@ -21,17 +22,23 @@ export function SamplingPanel({
 	const isSet = Object.values(sampling.value).some((it) => it !== undefined);
 	return (
 		<>
-			<label class="field">
-				{hasChatTemplate ? "Instructions" : "Text before the first message"}
-				<textarea
-					rows={4}
-					value={conversation.system}
-					onChange={({ currentTarget }) =>
-						putConversation({ ...conversation, system: currentTarget.value })
-					}
-				/>
-				<span class="hint">For this conversation alone.</span>
-			</label>
+			<Field
+				label={
+					hasChatTemplate ? "Instructions" : "Text before the first message"
+				}
+				hint="For this conversation alone."
+			>
+				{(control) => (
+					<textarea
+						{...control}
+						rows={4}
+						value={conversation.system}
+						onChange={({ currentTarget }) =>
+							putConversation({ ...conversation, system: currentTarget.value })
+						}
+					/>
+				)}
+			</Field>
 			{SAMPLING_FIELDS.map((field) => (
 				<NumberField key={field.name} field={field} />
 			))}
@@ -50,30 +57,31 @@ export function SamplingPanel({
 function NumberField({ field }: { readonly field: SamplingField }) {
 	const { name, label, hint, min, max, step } = field;
 	const [isWrong, setWrong] = useState(false);
-	const hintId = `hint-${name}`;
 	return (
-		<label class="field">
-			{label}
-			<input
-				type="number"
-				inputMode="decimal"
-				min={min}
-				max={max}
-				step={step}
-				placeholder="the model's own"
-				value={sampling.value[name] ?? ""}
-				aria-invalid={isWrong}
-				aria-describedby={hintId}
-				onInput={({ currentTarget }) => {
-					const value = parseField(field, currentTarget.value);
-					setWrong(value === null || currentTarget.validity.badInput);
-					if (value !== null) setSampling(name, value);
-				}}
-			/>
-			<span id={hintId} class={isWrong ? "hint wrong" : "hint"}>
-				{isWrong ? `Wanted: ${bounds(field)}.` : hint}
-			</span>
-		</label>
+		<Field
+			label={label}
+			hint={isWrong ? `Wanted: ${bounds(field)}.` : hint}
+			isWrong={isWrong}
+		>
+			{(control) => (
+				<input
+					{...control}
+					type="number"
+					inputMode="decimal"
+					min={min}
+					max={max}
+					step={step}
+					placeholder="the model's own"
+					value={sampling.value[name] ?? ""}
+					aria-invalid={isWrong}
+					onInput={({ currentTarget }) => {
+						const value = parseField(field, currentTarget.value);
+						setWrong(value === null || currentTarget.validity.badInput);
+						if (value !== null) setSampling(name, value);
+					}}
+				/>
+			)}
+		</Field>
 	);
 }
 

@@ -66,6 +66,7 @@ function useEnd(what: string) {
 	const column = useRef<HTMLDivElement>(null);
 	const [isAtEnd, setAtEnd] = useState(true);
 	const follows = useRef(true);
+	const lastTop = useRef(0);
 	const scroll = () => box.current?.scrollTo({ top: box.current.scrollHeight });
 	const toEnd = () => {
 		follows.current = true;
@@ -75,7 +76,10 @@ function useEnd(what: string) {
 	const onScroll = () => {
 		if (box.current === null) return;
 		const { scrollTop, scrollHeight, clientHeight } = box.current;
-		follows.current = scrollHeight - scrollTop - clientHeight < NEAR;
+		// What has grown since the page scrolled by itself is no reader who left.
+		if (scrollHeight - scrollTop - clientHeight < NEAR) follows.current = true;
+		else if (scrollTop < lastTop.current) follows.current = false;
+		lastTop.current = scrollTop;
 		setAtEnd(follows.current);
 	};
 	useLayoutEffect(toEnd, [what]);

@@ -83,6 +83,6 @@ export function named(text: string): string {
 	const drawn = text
 		.replaceAll("\n", "↵")
 		.replaceAll("\t", "⇥")
-		.replaceAll(" ", "␣");
+		.replaceAll(" ", "·");
 	return drawn === "" ? "(nothing)" : drawn;
 }

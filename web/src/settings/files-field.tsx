@@ -1,7 +1,10 @@
 /** A place to drop a model's files on, and buttons for those who do not drag. */
 import { useRef, useState } from "preact/hooks";
-import type { FileMap } from "../../../src/browser.ts";
-import { modelOfDrop, modelOfFiles } from "./chosen-files.ts";
+import {
+	droppedFiles,
+	type FileMap,
+	type UserFiles,
+} from "../../../src/browser.ts";
 
 export interface FilesProps {
 	readonly files: FileMap | null;
@@ -11,9 +14,9 @@ export interface FilesProps {
 export function FilesField({ files, onFiles }: FilesProps) {
 	const [isOver, setOver] = useState(false);
 	const [trouble, setTrouble] = useState<string | null>(null);
-	const take = async (find: () => FileMap | Promise<FileMap>) => {
+	const take = async (given: UserFiles) => {
 		try {
-			onFiles(await find());
+			onFiles(await droppedFiles(given));
 			setTrouble(null);
 		} catch (error) {
 			setTrouble((error as Error).message);
@@ -31,8 +34,7 @@ export function FilesField({ files, onFiles }: FilesProps) {
 			onDrop={(event) => {
 				event.preventDefault();
 				setOver(false);
-				const { dataTransfer } = event;
-				if (dataTransfer) void take(() => modelOfDrop(dataTransfer));
+				if (event.dataTransfer) void take(event.dataTransfer);
 			}}
 		>
 			<p>
@@ -63,7 +65,7 @@ function FilesButton({
 	children,
 }: {
 	readonly isFolder: boolean;
-	readonly onChosen: (find: () => FileMap) => void;
+	readonly onChosen: (files: FileList) => void;
 	readonly children: string;
 }) {
 	const input = useRef<HTMLInputElement>(null);
@@ -85,7 +87,7 @@ function FilesButton({
 				aria-label={children}
 				onChange={({ currentTarget }) => {
 					const { files } = currentTarget;
-					if (files?.length) onChosen(() => modelOfFiles(files));
+					if (files?.length) onChosen(files);
 				}}
 			/>
 		</>

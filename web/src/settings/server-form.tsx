@@ -1,9 +1,8 @@
 /** The address of a server and its key. */
 import { useState } from "preact/hooks";
-import { type EngineChoice, rememberedKey } from "../engine-choice.ts";
+import { rememberedKey, type ServerChoice } from "../engine-choice.ts";
+import { Field } from "../field.tsx";
 import { session, startEngine } from "../session.ts";
-
-type ServerChoice = Extract<EngineChoice, { place: "server" }>;
 
 export function ServerForm({
 	chosen,
@@ -22,30 +21,34 @@ export function ServerForm({
 				void startEngine({ place: "server", address, apiKey });
 			}}
 		>
-			<label class="field">
-				Address
-				<input
-					type="url"
-					required
-					value={address}
-					onInput={({ currentTarget }) => setAddress(currentTarget.value)}
-				/>
-				<span class="hint">
-					Of nano-vllm serve, vLLM, or another server with OpenAI's API.
-				</span>
-			</label>
-			<label class="field">
-				API key
-				<input
-					type="password"
-					autoComplete="off"
-					value={apiKey}
-					onInput={({ currentTarget }) => setApiKey(currentTarget.value)}
-				/>
-				<span class="hint">
-					Sent to this address alone, and forgotten when this tab is closed.
-				</span>
-			</label>
+			<Field
+				label="Address"
+				hint="Of nano-vllm serve, vLLM, or another server with OpenAI's API."
+			>
+				{(control) => (
+					<input
+						{...control}
+						type="url"
+						required
+						value={address}
+						onInput={({ currentTarget }) => setAddress(currentTarget.value)}
+					/>
+				)}
+			</Field>
+			<Field
+				label="API key"
+				hint="Sent to this address alone, and forgotten when this tab is closed."
+			>
+				{(control) => (
+					<input
+						{...control}
+						type="password"
+						autoComplete="off"
+						value={apiKey}
+						onInput={({ currentTarget }) => setApiKey(currentTarget.value)}
+					/>
+				)}
+			</Field>
 			<div class="button-row">
 				<button type="submit" class="button primary" disabled={isLoading}>
 					Connect
