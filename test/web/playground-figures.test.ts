@@ -167,16 +167,21 @@ test("one failure ends all, and an abort too", async () => {
 });
 
 test("a pool is asked for in tokens and loaded in bytes", async () => {
+	const load = { numSeqs: 2, numBlocks: 64, numSteps: 1 };
+	const [recorded] = await recordLoad(load);
+	assert.equal(recorded.type, "snapshot");
+	const first = { ...recorded, sequences: [], running: [], blocks: [] };
 	const asked: unknown[] = [];
 	const BYTES_PER_TOKEN = 4096;
 	const reload = async (settings: { kvCacheMemoryBytes?: number | null }) => {
 		asked.push(settings);
 		const numTokens = (settings.kvCacheMemoryBytes ?? 0) / BYTES_PER_TOKEN;
-		const engine = { numBlocks: Math.floor(numTokens / 16), blockSize: 16 };
+		const numBlocks = Math.floor(numTokens / 16);
+		const snapshot = { ...first, engine: { ...first.engine, numBlocks } };
 		return {
 			...echoEngine([]),
 			observe: (listener: (event: unknown) => void) => {
-				listener({ type: "snapshot", engine });
+				listener(snapshot);
 				return () => {};
 			},
 		} as unknown as Engine;

@@ -1,4 +1,7 @@
-/** The one watch of an engine: begun when a page first asks, and kept while the reader is elsewhere. */
+/**
+ * The one watch of an engine: begun when a page first asks, and kept while the reader is elsewhere. Whoever wants the events follows it,
+ * so that they come once: a browser keeps few connections to a server.
+ */
 import type { Engine } from "../engine.ts";
 import { Watch } from "./watch.ts";
 

@@ -57,6 +57,7 @@ function Pictures({
 		(ids: readonly number[]) => engine.detokenize(ids),
 		[engine],
 	);
+	if (!watch.isTold && watch.endReason !== null) return null;
 	if (!watch.isTold)
 		return <p class="notice">Waiting for the engine's first event …</p>;
 	return (

@@ -4,6 +4,7 @@
  */
 import type { BlockState, EngineEvent } from "../../../src/engine/events.ts";
 import { History } from "../../../src/inspector/history.ts";
+import { snapshotOf } from "../../../src/inspector/keyframe.ts";
 import type { InspectorState } from "../../../src/inspector/state.ts";
 import { createFrames, type Frames } from "./frames.ts";
 import { Lanes, type StepColumn } from "./lanes.ts";
@@ -28,6 +29,11 @@ export interface WatchOptions {
 
 type Listener = () => void;
 
+interface Follower {
+	readonly onEvent: (event: EngineEvent) => void;
+	readonly onEnd: (reason: string) => void;
+}
+
 /** Columns kept, whatever room history has: some minutes at a hundred steps a second. */
 const MAX_COLUMNS = 40_000;
 /** Room for lanes grows to these, so that the picture seldom has to be painted anew. */
@@ -50,6 +56,7 @@ export class Watch {
 	#selectedStep: number | null = null;
 	readonly #listeners = new Set<Listener>();
 	readonly #engineListeners = new Set<Listener>();
+	readonly #followers = new Set<Follower>();
 
 	constructor({
 		requestFrame = (call) => requestAnimationFrame(call),
@@ -66,7 +73,7 @@ export class Watch {
 		return () => this.#listeners.delete(changed);
 	};
 
-	/** Calls back when another engine, or one at all, is told of, and when more of its pool is used than ever. */
+	/** Calls back when another engine, or one at all, is told of, or none any more, and when more of its pool is used than ever. */
 	readonly subscribeToEngine = (changed: Listener): (() => void) => {
 		this.#engineListeners.add(changed);
 		return () => this.#engineListeners.delete(changed);
@@ -94,6 +101,8 @@ export class Watch {
 		}
 		// A moment that is held stays, but there is more behind it.
 		this.#changed();
+		if (this.isTold)
+			for (const follower of this.#followers) follower.onEvent(event);
 	}
 
 	/** Blocks ever used, and those before them. */
@@ -112,7 +121,19 @@ export class Watch {
 	/** The events' source is gone. */
 	end(reason: string): void {
 		this.#end = reason;
+		for (const follower of this.#followers) follower.onEnd(reason);
+		for (const call of this.#engineListeners) call();
 		this.#changed();
+	}
+
+	/** Tells the events from now on, a snapshot of what is first. @returns what ends that */
+	follow(onEvent: Follower["onEvent"], onEnd: Follower["onEnd"]): () => void {
+		const follower = { onEvent, onEnd };
+		this.#followers.add(follower);
+		const { live } = this.history;
+		if (live !== null) onEvent(snapshotOf(live));
+		if (this.#end !== null) onEnd(this.#end);
+		return () => this.#followers.delete(follower);
 	}
 
 	get endReason(): string | null {

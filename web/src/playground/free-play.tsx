@@ -5,7 +5,7 @@ import { Watch } from "../inspector/watch.ts";
 import { FiguresList } from "./figures-list.tsx";
 import { Marks } from "./marks.tsx";
 import type { PoolLoader } from "./pool-loader.ts";
-import { run } from "./run.ts";
+import { MAX_AT_A_SERVER, run } from "./run.ts";
 import type { RunFigures } from "./run-figures.ts";
 import { RunPictures } from "./run-pictures.tsx";
 import type { PoolSettings } from "./scenarios.ts";
@@ -53,7 +53,8 @@ export function FreePlay(props: FreePlayProps) {
 				{isFixed && (
 					<p class="hint">
 						The engine runs on a server, which was started with settings of its
-						own. Prompts can be fired at it all the same.
+						own. Prompts can be fired at it all the same, {MAX_AT_A_SERVER} at a
+						time: a browser keeps few connections to one server.
 					</p>
 				)}
 				<div class="transport-row">

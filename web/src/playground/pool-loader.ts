@@ -1,6 +1,7 @@
 /** Loads the engine with a pool of so many tokens. The engine is told bytes; how many a token takes is seen from a first load. */
 import type { EngineInfo } from "../../../src/engine/events.ts";
 import type { Engine, EngineSettings } from "../engine.ts";
+import { watchOf } from "../inspector/engine-watch.ts";
 import type { PoolSettings } from "./scenarios.ts";
 
 export type Reload = (settings: EngineSettings) => Promise<Engine>;
@@ -48,28 +49,27 @@ function longestOf(settings: PoolSettings, maxModelLen: number): number {
 }
 
 /** @throws Error where the engine shows no events */
-export function infoOf(engine: Engine): Promise<EngineInfo> {
-	return new Promise((resolve, reject) => {
-		const stop = engine.observe(
-			(event) => {
-				if (event.type !== "snapshot") return;
-				resolve(event.engine);
-				end();
-			},
-			(reason) => reject(new Error(reason)),
-		);
-		const timer = setTimeout(() => {
+export async function infoOf(engine: Engine): Promise<EngineInfo> {
+	const { promise, resolve, reject } = Promise.withResolvers<EngineInfo>();
+	const stop = watchOf(engine).follow(
+		(event) => {
+			if (event.type === "snapshot") resolve(event.engine);
+		},
+		(reason) => reject(new Error(reason)),
+	);
+	const timer = setTimeout(
+		() =>
 			reject(
 				new Error(
 					"the engine shows no events, so its pool cannot be measured. Reload the page.",
 				),
-			);
-			end();
-		}, FIRST_EVENT_MS);
-		const end = () => {
-			clearTimeout(timer);
-			// The first event may come before `observe` returns.
-			queueMicrotask(() => stop());
-		};
-	});
+			),
+		FIRST_EVENT_MS,
+	);
+	try {
+		return await promise;
+	} finally {
+		clearTimeout(timer);
+		stop();
+	}
 }

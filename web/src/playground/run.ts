@@ -1,6 +1,7 @@
 /** Fires requests at an engine and measures what comes back. Knows no page. */
 import type { EngineEvent } from "nano-vllm";
 import type { Engine } from "../engine.ts";
+import { watchOf } from "../inspector/engine-watch.ts";
 import { AnswerMeter, EngineMeter, type RunFigures } from "./run-figures.ts";
 import type { Request } from "./workload.ts";
 
@@ -13,7 +14,12 @@ export interface RunContext {
 }
 
 /** How long events of the last step may be on their way after the last answer. */
-const LAST_EVENTS_MS = 60;
+const LAST_EVENTS_MS = 150;
+/**
+ * Prompts on their way to a server at a time. Browsers keep six connections open to one without encryption; one is the events', and one
+ * must be left to pause, step and resume.
+ */
+export const MAX_AT_A_SERVER = 4;
 /** How long the first event may take; an engine that shows none says nothing at all. */
 const FIRST_EVENT_MS = 1000;
 
@@ -25,7 +31,7 @@ export async function run(
 ): Promise<RunFigures> {
 	const meter = new EngineMeter();
 	const first = Promise.withResolvers<void>();
-	const stop = engine.observe(
+	const stop = watchOf(engine).follow(
 		(event) => {
 			meter.push(event);
 			onEvent(event);
@@ -57,11 +63,16 @@ async function fire(
 	const signal = AbortSignal.any([outer, failed.signal]);
 	const waiting = requests.filter(({ afterTokens }) => afterTokens > 0);
 	const running: Promise<void>[] = [];
+	const inTurn = atATime(
+		engine.facts.place === "server"
+			? MAX_AT_A_SERVER
+			: Number.POSITIVE_INFINITY,
+	);
 	const send = (request: Request) =>
 		running.push(
-			answer(engine, request, answers, now, signal, sendDue).catch((cause) =>
-				failed.abort(cause),
-			),
+			inTurn(() =>
+				answer(engine, request, answers, now, signal, sendDue),
+			).catch((cause) => failed.abort(cause)),
 		);
 	const sendDue = () => {
 		while (
@@ -98,6 +109,23 @@ async function answer(
 		count(tokens.length, now());
 		onTokens();
 	}
+}
+
+/** Begins works in order, so many at a time. */
+function atATime(most: number): (work: () => Promise<void>) => Promise<void> {
+	const queue: (() => void)[] = [];
+	let numBusy = 0;
+	return async (work) => {
+		if (numBusy >= most)
+			await new Promise<void>((resolve) => queue.push(resolve));
+		numBusy++;
+		try {
+			await work();
+		} finally {
+			numBusy--;
+			queue.shift()?.();
+		}
+	};
 }
 
 function sleep(ms: number): Promise<void> {
