@@ -185,3 +185,31 @@ const focused = (page: Page): Promise<string> =>
 		const it = document.activeElement;
 		return it?.ariaLabel ?? it?.textContent ?? "";
 	});
+
+test("a panel takes the focus and gives it back", limits, async () => {
+	await page.getByRole("button", { name: "Sampling" }).click();
+	await page.locator("button:focus", { hasText: "Close" }).waitFor();
+	await page.keyboard.press("Enter");
+	await page.locator("button:focus", { hasText: "Sampling" }).waitFor();
+});
+
+test(
+	"light and dark as the system or the reader says, remembered",
+	limits,
+	async () => {
+		await page.emulateMedia({ colorScheme: "light" });
+		const background = () =>
+			page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+		const light = await background();
+		await page.getByRole("button", { name: /Change to light/ }).click();
+		await page.getByRole("button", { name: /Change to dark/ }).click();
+		const dark = await background();
+		assert.notEqual(dark, light);
+		await page.reload();
+		assert.equal(await background(), dark);
+		await page.getByRole("button", { name: /Change to as the system/ }).click();
+		assert.equal(await background(), light);
+		await page.emulateMedia({ colorScheme: "dark" });
+		assert.equal(await background(), dark);
+	},
+);

@@ -49,6 +49,14 @@ describe("playground", { skip }, () => {
 			t.diagnostic(await scenario.locator(".verdicts").innerText());
 		});
 
+	test("nothing serious for axe after a run", async () => {
+		await page.getByText("All figures").click();
+		await assertAccessible(page, "a comparison");
+		await page.setViewportSize({ width: 360, height: 900 });
+		await assertNoSideways(page);
+		await page.setViewportSize({ width: 1280, height: 900 });
+	});
+
 	test("the results are kept, through a reload too, until they are deleted", async () => {
 		const rows = page.locator(".results-table tbody tr");
 		assert.equal(await rows.count(), 2 * SCENARIOS.length);

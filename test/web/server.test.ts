@@ -169,6 +169,35 @@ test(
 	},
 );
 
+test(
+	"a server that goes away: the question is kept, and asked again when it is back",
+	limits,
+	async (t) => {
+		const first = await serveText("Hello.");
+		const page = await open(t);
+		await connect(page, first.url, "");
+		await page.locator(".dot.ready").waitFor();
+		await page.goto(`${site.url}#/chat`);
+		assert.equal(await say(page, "Hi"), "Hello.");
+		await first.close();
+		await say(page, "Still there?");
+		const trouble = page.locator(".answer").last().getByRole("alert");
+		assert.match(await trouble.innerText(), /does not answer/);
+		await page.locator(".dot.failed").waitFor();
+		const second = await serveText(
+			"Again.",
+			"text-model",
+			Number(new URL(first.url).port),
+		);
+		t.after(second.close);
+		await page.getByRole("button", { name: "Load again" }).click();
+		await page.locator(".dot.ready").waitFor();
+		await page.getByRole("button", { name: "Answer again" }).last().click();
+		await page.locator(".answer", { hasText: "Again." }).waitFor();
+		assert.equal(await page.locator(".question").count(), 2);
+	},
+);
+
 const HOSTILE = `
 <script>globalThis.attacked = 1</script>
 <img src=x onerror="globalThis.attacked = 2">

@@ -81,7 +81,7 @@ test(
 		await page.getByRole("button", { name: "Load", exact: true }).click();
 		await page.locator(".dot.ready").waitFor();
 		await page.getByText("has no chat template").waitFor();
-		assert.match(await page.locator(".cached").innerText(), /15\.0 MB/);
+		await page.locator(".cached", { hasText: "15.0 MB" }).waitFor();
 		await page.goto(`${site.url}#/chat`);
 		await page.getByText("It continues the text you write").waitFor();
 		await setSampling(page, {

@@ -12,6 +12,7 @@ const TOKEN_LENGTH = 7;
 export async function serveText(
 	text: string,
 	model = "text-model",
+	port = 0,
 ): Promise<TextServer> {
 	const server = createServer((request, response) => {
 		response.setHeader("Access-Control-Allow-Origin", "*");
@@ -26,10 +27,10 @@ export async function serveText(
 			response.end(streamOf(text));
 		}
 	});
-	await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-	const { port } = server.address() as AddressInfo;
+	await new Promise<void>((done) => server.listen(port, "127.0.0.1", done));
+	const address = server.address() as AddressInfo;
 	return {
-		url: `http://127.0.0.1:${port}`,
+		url: `http://127.0.0.1:${address.port}`,
 		close: () => {
 			server.closeAllConnections();
 			return new Promise((done) => server.close(() => done()));

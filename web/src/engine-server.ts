@@ -1,6 +1,12 @@
 /** An engine behind OpenAI's API, as nano-vllm serve and vLLM speak it. */
 import type { EngineEvent } from "nano-vllm";
-import type { ChatMessage, Engine, EngineFacts, Sampling } from "./engine.ts";
+import type {
+	AnswerDelta,
+	ChatMessage,
+	Engine,
+	EngineFacts,
+	Sampling,
+} from "./engine.ts";
 import {
 	createServerApi,
 	type ServerAddress,
@@ -40,44 +46,53 @@ export async function openServerEngine(
 	});
 }
 
-function createServerEngine(api: ServerApi, facts: EngineFacts): Engine {
-	const { promise: lost, resolve: lose } = Promise.withResolvers<string>();
-	const closed = new AbortController();
-	/** Sends again without log-probabilities where the server has none. */
+type Stream = (
+	path: string,
+	body: object,
+	logprobs: object,
+	signal: AbortSignal,
+) => AsyncGenerator<AnswerDelta, void, void>;
+
+/** @param onSilent called when the server gives no answer at all */
+function createStream(
+	api: ServerApi,
+	model: string,
+	closed: AbortSignal,
+	onSilent: (message: string) => void,
+): Stream {
+	/** Asks again without log-probabilities where the server has none. */
 	let withLogprobs = true;
-	const stream = async function* (
-		path: string,
-		body: object,
-		logprobs: object,
-		signal: AbortSignal,
-	) {
-		const send = () =>
-			answerDeltas(
-				api.events(
-					path,
-					{
-						model: facts.modelName,
-						stream: true,
-						...body,
-						...(withLogprobs && logprobs),
-					},
-					AbortSignal.any([signal, closed.signal]),
-				),
+	return async function* (path, body, logprobs, signal) {
+		const send = () => {
+			const asked = { ...body, ...(withLogprobs && logprobs) };
+			const all = { model, stream: true, ...asked };
+			return answerDeltas(
+				api.events(path, all, AbortSignal.any([signal, closed])),
 			);
+		};
 		try {
 			yield* send();
 		} catch (error) {
 			if (error instanceof ServerError && error.status === null)
-				void probe(api, closed.signal).then((isThere) => {
-					if (!isThere) lose(error.message);
-				});
+				onSilent(error.message);
 			if (!withLogprobs || !isAboutLogprobs(error)) throw error;
 			withLogprobs = false;
 			yield* send();
 		}
 	};
+}
+
+function createServerEngine(api: ServerApi, facts: EngineFacts): Engine {
+	const { promise: lost, resolve: lose } = Promise.withResolvers<string>();
+	const closed = new AbortController();
+	const { signal: closing } = closed;
+	const stream = createStream(api, facts.modelName, closing, (message) => {
+		void probe(api, closing).then((isThere) => {
+			if (!isThere) lose(message);
+		});
+	});
 	const control = (verb: "pause" | "resume" | "step") => async () => {
-		await api.post(`/inspector/${verb}`, {}, closed.signal);
+		await api.post(`/inspector/${verb}`, {}, closing);
 	};
 	return {
 		facts,
@@ -107,7 +122,7 @@ function createServerEngine(api: ServerApi, facts: EngineFacts): Engine {
 		step: control("step"),
 		async detokenize(tokenIds) {
 			const body = { model: facts.modelName, tokens: tokenIds };
-			const answer = await api.post("/detokenize", body, closed.signal);
+			const answer = await api.post("/detokenize", body, closing);
 			return (answer as { prompt: string }).prompt;
 		},
 		async close() {

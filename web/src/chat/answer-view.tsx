@@ -38,28 +38,30 @@ export function AnswerView({ turn, live, onAgain }: AnswerProps) {
 			{shown === "tokens" && tokens?.length === 0 && live === null && (
 				<p class="hint">No probabilities were kept of this answer.</p>
 			)}
-			{live === null && <Outcome turn={turn} />}
-			<footer class="answer-foot">
-				{live === null && <Timing turn={turn} />}
-				{live === null && (
-					<div class="answer-actions">
-						<button
-							type="button"
-							class="button quiet"
-							aria-pressed={shown === "tokens"}
-							onClick={toggle}
-						>
-							Probabilities
-						</button>
-						<CopyButton text={splitThought(text).answer} label="Copy" />
-						{onAgain && (
-							<button type="button" class="button quiet" onClick={onAgain}>
-								Answer again
+			{live === null && (
+				<>
+					<Outcome turn={turn} />
+					<footer class="answer-foot">
+						<Timing turn={turn} />
+						<div class="answer-actions">
+							<button
+								type="button"
+								class="button quiet"
+								aria-pressed={shown === "tokens"}
+								onClick={toggle}
+							>
+								Probabilities
 							</button>
-						)}
-					</div>
-				)}
-			</footer>
+							<CopyButton text={splitThought(text).answer} label="Copy" />
+							{onAgain && (
+								<button type="button" class="button quiet" onClick={onAgain}>
+									Answer again
+								</button>
+							)}
+						</div>
+					</footer>
+				</>
+			)}
 		</article>
 	);
 }

@@ -1,7 +1,7 @@
 /** Conversations with the model: the list, the one that is open, and how tokens are chosen. */
 import "./chat.css";
 import "./markdown.css";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Engine } from "../engine.ts";
 import { EngineStart } from "../needs-engine.tsx";
 import { session } from "../session.ts";
@@ -25,10 +25,11 @@ export function ChatPage() {
 	const idle = live === null ? engine : null;
 	useEscape(() => (side === "none" ? live?.stop() : setSide("none")));
 	const toggle = (which: Side) => setSide(side === which ? "none" : which);
+	const panels = useSideFocus(side);
 	return (
 		<div class={`chat side-${side}`}>
 			<h1 class="hidden-visually">Chat</h1>
-			<aside class="chat-list" aria-label="Conversations">
+			<aside class="chat-list" aria-label="Conversations" ref={panels.list}>
 				<ConversationList onChosen={() => setSide("none")} />
 			</aside>
 			<section class="chat-main" aria-label="Conversation">
@@ -72,7 +73,11 @@ export function ChatPage() {
 				</div>
 			</section>
 			{side === "sampling" && (
-				<aside class="chat-sampling" aria-label="Sampling">
+				<aside
+					class="chat-sampling"
+					aria-label="Sampling"
+					ref={panels.sampling}
+				>
 					<div class="panel-head">
 						<h2>Sampling</h2>
 						<button
@@ -124,6 +129,24 @@ function again(
 function placeholderOf(engine: Engine | null): string {
 	if (engine === null) return "Start a model first";
 	return engine.facts.hasChatTemplate ? "Message" : "A text to continue";
+}
+
+/** A panel that is opened gets the focus, and gives it back to what opened it. */
+function useSideFocus(side: Side) {
+	const list = useRef<HTMLElement>(null);
+	const sampling = useRef<HTMLElement>(null);
+	const opener = useRef<HTMLElement | null>(null);
+	useLayoutEffect(() => {
+		if (side === "none") {
+			opener.current?.focus();
+			opener.current = null;
+			return;
+		}
+		opener.current ??= document.activeElement as HTMLElement | null;
+		const panel = side === "list" ? list.current : sampling.current;
+		panel?.querySelector<HTMLElement>("button, textarea")?.focus();
+	}, [side]);
+	return { list, sampling };
 }
 
 function useEscape(onEscape: () => void): void {

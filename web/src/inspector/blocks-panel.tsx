@@ -71,7 +71,7 @@ export function BlocksPanel({
 				onPoint={(x, y) => watch.pointAtBlock(at(x, y))}
 				onLeave={() => watch.pointAtBlock(null)}
 				onPick={(x, y) => watch.selectBlock(at(x, y))}
-				onKey={(event) => moveByKey(event, watch, grid.numColumns)}
+				onKey={(event) => moveByKey(event, watch, grid.numColumns, numDrawn)}
 			/>
 			{(numDrawn < numBlocks || isAll) && (
 				<p class="hint">
@@ -101,6 +101,7 @@ function moveByKey(
 	event: KeyboardEvent,
 	watch: Watch,
 	numColumns: number,
+	numDrawn: number,
 ): void {
 	const moves: Readonly<Record<string, number>> = {
 		ArrowLeft: -1,
@@ -111,7 +112,7 @@ function moveByKey(
 		End: Infinity,
 	};
 	if (event.key === "Escape") watch.selectBlock(null);
-	else if (event.key in moves) watch.moveBlock(moves[event.key]);
+	else if (event.key in moves) watch.moveBlock(moves[event.key], numDrawn);
 	else return;
 	event.preventDefault();
 }

@@ -275,9 +275,9 @@ export class Watch {
 		this.#changed();
 	}
 
-	/** From the selected block, or to the first. */
-	moveBlock(by: number): void {
-		const last = (this.state?.engine.numBlocks ?? 0) - 1;
+	/** From the selected block, or to the first, among the first `numDrawn`. */
+	moveBlock(by: number, numDrawn: number): void {
+		const last = numDrawn - 1;
 		const from = this.#selectedBlock;
 		if (last < 0) return;
 		const to = from === null && Number.isFinite(by) ? 0 : (from ?? 0) + by;

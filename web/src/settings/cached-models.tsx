@@ -1,5 +1,5 @@
 /** Models this browser keeps, with their sizes: load or delete them. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import {
 	type CachedModel,
 	deleteCachedModel,
@@ -14,8 +14,16 @@ export function CachedModels() {
 	const [models, setModels] = useState<readonly CachedModel[]>([]);
 	const [doomed, setDoomed] = useState<CachedModel | null>(null);
 	const [trouble, setTrouble] = useState<string | null>(null);
-	const list = () =>
-		listCachedModels().then(setModels, (error) => setTrouble(error.message));
+	const numLists = useRef(0);
+	const list = async () => {
+		const number = ++numLists.current;
+		const found = await listCachedModels().catch((error) => {
+			setTrouble(error.message);
+			return [];
+		});
+		// An older look may end later.
+		if (number === numLists.current) setModels(found);
+	};
 	const { kind } = session.value;
 	// A load that ended, well or not, may have left something.
 	useEffect(() => void list(), [kind]);
