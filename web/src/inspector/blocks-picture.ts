@@ -160,7 +160,10 @@ function paintCell(
 	ctx.globalAlpha = 1;
 	if (look & EVICTED) outline(ctx, palette.alarm, x, y, side, 1.5);
 	if (look & CHAIN) outline(ctx, palette.text, x, y, side, 1.5);
-	if (look & SELECTED) outline(ctx, palette.accent, x, y, side, 2.5);
+	if (look & SELECTED) {
+		outline(ctx, palette.surface, x, y, side, 4);
+		outline(ctx, palette.accent, x, y, side, 2.5);
+	}
 }
 
 /** Free, but a later prompt can find it. */

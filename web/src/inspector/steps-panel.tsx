@@ -19,6 +19,13 @@ import type { Watch } from "./watch.ts";
 
 const COLUMN_WIDTHS = [3, 6, 12, 28] as const;
 const LANES_HEIGHT = 250;
+const NARROW_PANEL = 540;
+
+/** Index of the widest columns with which so many steps fit a narrow panel. */
+export function zoomFor(numSteps: number): number {
+	const fits = COLUMN_WIDTHS.filter((it) => it * numSteps <= NARROW_PANEL);
+	return Math.max(0, fits.length - 1);
+}
 
 export interface StepsPanelProps {
 	readonly watch: Watch;
@@ -56,7 +63,7 @@ export function StepsPanel({
 					another takes its lane in the very next step: continuous batching.
 				</p>
 			)}
-			<div class="steps-picture">
+			<div>
 				<BudgetLabel watch={watch} />
 				<Canvas
 					picture={picture}

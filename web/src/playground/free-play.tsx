@@ -83,7 +83,13 @@ export function FreePlay(props: FreePlayProps) {
 			)}
 			{figures && <FiguresList figures={figures} />}
 			{watch && <Marks />}
-			{watch && <RunPictures watch={watch} isOver={figures !== null} />}
+			{watch && (
+				<RunPictures
+					watch={watch}
+					isOver={figures !== null}
+					numSteps={figures?.engine?.numSteps ?? null}
+				/>
+			)}
 		</article>
 	);
 }

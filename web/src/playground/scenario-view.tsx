@@ -37,6 +37,12 @@ export interface ScenarioViewProps {
 export function ScenarioView(props: ScenarioViewProps) {
 	const { scenario } = props;
 	const { phase, sides, start, stop } = useComparison(props);
+	const { a, b } = sides;
+	// One scale for both: what took longer is longer.
+	const numSteps =
+		a.figures?.engine && b.figures?.engine
+			? Math.max(a.figures.engine.numSteps, b.figures.engine.numSteps)
+			: null;
 	const isBusy = phase.kind === "loading" || phase.kind === "running";
 	return (
 		<article
@@ -82,6 +88,7 @@ export function ScenarioView(props: ScenarioViewProps) {
 						side={side}
 						variant={scenario[side]}
 						state={sides[side]}
+						numSteps={numSteps}
 					/>
 				))}
 			</div>
@@ -202,10 +209,12 @@ function SidePictures({
 	side,
 	variant,
 	state,
+	numSteps,
 }: {
 	readonly side: Side;
 	readonly variant: Variant;
 	readonly state: SideState;
+	readonly numSteps: number | null;
 }) {
 	return (
 		<section class="panel-column" aria-label={`Run ${side.toUpperCase()}`}>
@@ -215,7 +224,11 @@ function SidePictures({
 			{state.watch === null ? (
 				<p class="not-run">Not run yet.</p>
 			) : (
-				<RunPictures watch={state.watch} isOver={state.figures !== null} />
+				<RunPictures
+					watch={state.watch}
+					isOver={state.figures !== null}
+					numSteps={numSteps}
+				/>
 			)}
 		</section>
 	);
