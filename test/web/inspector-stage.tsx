@@ -10,8 +10,11 @@ export interface Pace {
 	/** One JSON text an event. */
 	readonly url: string;
 	readonly stepsPerSecond: number;
-	/** Measured, after as long a start. */
+	/** Of one measurement; as long goes before the first. */
 	readonly ms: number;
+	/** Frames a second at which no more is measured, and the most measurements: others may want the machine. */
+	readonly enough: number;
+	readonly most: number;
 }
 
 export interface FrameReport {
@@ -26,11 +29,9 @@ export interface FrameReport {
 
 type Listener = (event: EngineEvent) => void;
 
-async function measure({
-	url,
-	stepsPerSecond,
-	ms,
-}: Pace): Promise<FrameReport> {
+/** The best of some measurements comes last. */
+async function measure(pace: Pace): Promise<FrameReport[]> {
+	const { url, stepsPerSecond, ms, enough, most } = pace;
 	const idle = await countFrames(500);
 	const lines: string[] = await (await fetch(url)).json();
 	const listeners = new Set<Listener>();
@@ -48,18 +49,24 @@ async function measure({
 	const begin = performance.now();
 	const timer = setInterval(() => {
 		const due = ((performance.now() - begin) / 1000) * stepsPerSecond;
-		while (numSteps < due && next < lines.length)
-			if (tell(lines[next++]).type === "step") numSteps++;
+		while (numSteps < due)
+			// From the end back to the snapshot, as after a gap.
+			if (tell(lines[next++ % lines.length]).type === "step") numSteps++;
 	}, 4);
 	await countFrames(ms);
-	const before = numSteps;
-	const counted = await countFrames(ms);
+	const reports: FrameReport[] = [];
+	const rate = ({ numFrames, seconds }: FrameReport) => numFrames / seconds;
+	while (reports.length < most && !reports.some((it) => rate(it) >= enough)) {
+		const before = numSteps;
+		const counted = await countFrames(ms);
+		reports.push({
+			...counted,
+			numSteps: numSteps - before,
+			idleFramesPerSecond: idle.numFrames / idle.seconds,
+		});
+	}
 	clearInterval(timer);
-	return {
-		...counted,
-		numSteps: numSteps - before,
-		idleFramesPerSecond: idle.numFrames / idle.seconds,
-	};
+	return reports.sort((a, b) => rate(a) - rate(b));
 }
 
 async function countFrames(

@@ -46,7 +46,8 @@ describe("playground", { skip }, () => {
 			assert.equal(await scenario.getByRole("alert").count(), 0);
 			assert.equal(await verdict.getAttribute("data-holds"), "true");
 			assert.equal(await scenario.locator("canvas").count(), 6);
-			t.diagnostic(await scenario.locator(".verdicts").innerText());
+			const outcome = await scenario.locator(".verdicts").innerText();
+			t.diagnostic(outcome.replaceAll("\n", " "));
 		});
 
 	test("nothing serious for axe after a run", async () => {
@@ -79,11 +80,20 @@ describe("playground", { skip }, () => {
 		const cell = (name: string) => page.locator(`[data-figure="${name}"] dd`);
 		assert.equal(await cell("Sequences at once").innerText(), "3");
 		assert.match(await cell("Prefix hits").innerText(), /^\d+ tokens/);
-		await page.getByLabel("Token budget of a step").fill("2");
+		const defaults = page.getByRole("button", {
+			name: "Load it with its defaults",
+		});
+		await defaults.click();
+		await defaults.waitFor({ state: "detached" });
+		const budget = page.getByLabel("Token budget of a step");
+		await budget.fill("2");
 		await page.getByRole("button", { name: "Run", exact: true }).click();
 		const alert = page.getByRole("alert");
 		await alert.waitFor();
 		assert.match(await alert.innerText(), /maxNumBatchedTokens is 2/);
+		await page.getByRole("button", { name: "Load again" }).click();
+		await budget.waitFor();
+		assert.equal(await budget.inputValue(), "2", "what was set is still there");
 	});
 
 	for (const colorScheme of ["light", "dark"] as const)

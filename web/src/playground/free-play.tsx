@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Engine } from "../engine.ts";
 import { Watch } from "../inspector/watch.ts";
+import { pool, workload } from "./choices.ts";
 import { FiguresList } from "./figures-list.tsx";
 import { Marks } from "./marks.tsx";
 import type { PoolLoader } from "./pool-loader.ts";
@@ -10,16 +11,7 @@ import type { RunFigures } from "./run-figures.ts";
 import { RunPictures } from "./run-pictures.tsx";
 import type { PoolSettings } from "./scenarios.ts";
 import { PoolForm, WorkloadForm } from "./settings-form.tsx";
-import { DEFAULT_WORKLOAD, requestsOf, type Workload } from "./workload.ts";
-
-const DEFAULT_POOL: PoolSettings = {
-	maxNumBatchedTokens: 512,
-	maxNumSeqs: 16,
-	blockSize: 16,
-	poolTokens: 4096,
-	enableChunkedPrefill: true,
-	enablePrefixCaching: true,
-};
+import { requestsOf, type Workload } from "./workload.ts";
 
 export interface FreePlayProps {
 	readonly engine: Engine;
@@ -30,12 +22,10 @@ export interface FreePlayProps {
 }
 
 export function FreePlay(props: FreePlayProps) {
-	const [workload, setWorkload] = useState(DEFAULT_WORKLOAD);
-	const [pool, setPool] = useState(DEFAULT_POOL);
 	const { status, message, watch, figures, start, stop } = useRun(
 		props,
-		workload,
-		pool,
+		workload.value,
+		pool.value,
 	);
 	const isFixed = props.loader === null;
 	return (
@@ -48,8 +38,19 @@ export function FreePlay(props: FreePlayProps) {
 					void start();
 				}}
 			>
-				<WorkloadForm value={workload} onChange={setWorkload} />
-				<PoolForm value={pool} isFixed={isFixed} onChange={setPool} />
+				<WorkloadForm
+					value={workload.value}
+					onChange={(value) => {
+						workload.value = value;
+					}}
+				/>
+				<PoolForm
+					value={pool.value}
+					isFixed={isFixed}
+					onChange={(value) => {
+						pool.value = value;
+					}}
+				/>
 				{isFixed && (
 					<p class="hint">
 						The engine runs on a server, which was started with settings of its

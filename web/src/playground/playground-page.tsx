@@ -3,8 +3,9 @@ import "../inspector/inspector.css";
 import "./playground.css";
 import { useMemo, useState } from "preact/hooks";
 import type { Engine, EngineSettings } from "../engine.ts";
+import { chosen, FREE } from "./choices.ts";
 import { FreePlay } from "./free-play.tsx";
-import { createPoolLoader } from "./pool-loader.ts";
+import { createPoolLoader, isLoadedHere } from "./pool-loader.ts";
 import { keepResult } from "./results.ts";
 import { ResultsTable } from "./results-table.tsx";
 import type { RunFigures } from "./run-figures.ts";
@@ -17,30 +18,22 @@ export interface PlaygroundProps {
 	readonly reload: ((settings: EngineSettings) => Promise<Engine>) | null;
 }
 
-const FREE = "free";
-
 export function PlaygroundPage({ engine, reload }: PlaygroundProps) {
 	const { modelName, device, place } = engine.facts;
-	const [chosen, setChosen] = useState(
-		reload === null ? FREE : SCENARIOS[0].id,
-	);
+	const isFixed = reload === null;
+	const current = isFixed ? FREE : chosen.value;
 	const [isBusy, setBusy] = useState(false);
-	const [isChanged, setChanged] = useState(false);
-	const loader = useMemo(() => {
-		if (reload === null) return null;
-		const changed = (settings: EngineSettings) => {
-			setChanged(true);
-			return reload(settings);
-		};
-		return createPoolLoader(changed, engine);
-	}, [reload, modelName]);
+	const loader = useMemo(
+		() => (reload === null ? null : createPoolLoader(reload, engine)),
+		[reload, modelName],
+	);
 	const keep = (name: string, figures: RunFigures) =>
 		keepResult({
 			name,
 			figures,
 			place: device === null ? modelName : `${modelName}, ${device}`,
 		});
-	const scenario = SCENARIOS.find(({ id }) => id === chosen);
+	const scenario = SCENARIOS.find(({ id }) => id === current);
 	return (
 		<div class="playground">
 			<header class="inspector-head">
@@ -64,16 +57,20 @@ export function PlaygroundPage({ engine, reload }: PlaygroundProps) {
 					<Choice
 						key={id}
 						title={title}
-						isCurrent={id === chosen}
+						isCurrent={id === current}
 						isDisabled={isBusy || loader === null}
-						onClick={() => setChosen(id)}
+						onClick={() => {
+							chosen.value = id;
+						}}
 					/>
 				))}
 				<Choice
 					title="Your own"
-					isCurrent={chosen === FREE}
+					isCurrent={current === FREE}
 					isDisabled={isBusy}
-					onClick={() => setChosen(FREE)}
+					onClick={() => {
+						chosen.value = FREE;
+					}}
 				/>
 			</nav>
 			{scenario && loader ? (
@@ -95,16 +92,13 @@ export function PlaygroundPage({ engine, reload }: PlaygroundProps) {
 				/>
 			)}
 			<ResultsTable />
-			{isChanged && reload && !isBusy && (
+			{reload && isLoadedHere(engine) && !isBusy && (
 				<p class="notice">
 					The model is loaded with the settings of the last run.{" "}
 					<button
 						type="button"
 						class="button quiet"
-						onClick={async () => {
-							await reload({});
-							setChanged(false);
-						}}
+						onClick={() => void reload({}).catch(() => {})}
 					>
 						Load it with its defaults
 					</button>

@@ -15,19 +15,29 @@ export interface PoolLoader {
 	load(settings: PoolSettings): Promise<Engine>;
 }
 
-/** @param first the engine there is now: its maxModelLen is the model's, as long as nothing was loaded with a small pool */
+/** Engines loaded here, and how long their model's texts may be with a pool that is large enough. */
+const loadedHere = new WeakMap<Engine, number>();
+
+/** Whether an engine runs with settings of the playground. */
+export function isLoadedHere(engine: Engine): boolean {
+	return loadedHere.has(engine);
+}
+
+/** @param first the engine there is now */
 export function createPoolLoader(reload: Reload, first: Engine): PoolLoader {
-	const { maxModelLen } = first.facts;
+	const maxModelLen = loadedHere.get(first) ?? first.facts.maxModelLen;
 	let bytesPerToken: number | null = null;
 	return {
 		async load(settings) {
 			const { poolTokens, ...rest } = settings;
 			bytesPerToken ??= await measure(reload);
-			return reload({
+			const engine = await reload({
 				...rest,
 				kvCacheMemoryBytes: Math.ceil(poolTokens * bytesPerToken),
 				maxModelLen: longestOf(settings, maxModelLen),
 			});
+			loadedHere.set(engine, maxModelLen);
+			return engine;
 		},
 	};
 }
