@@ -7,7 +7,8 @@ import { History } from "../../../src/inspector/history.ts";
 import { snapshotOf } from "../../../src/inspector/keyframe.ts";
 import type { InspectorState } from "../../../src/inspector/state.ts";
 import { createFrames, type Frames } from "./frames.ts";
-import { Lanes, type StepColumn } from "./lanes.ts";
+import type { StepColumn } from "./lanes.ts";
+import { StepColumns } from "./step-columns.ts";
 
 /** What moment is shown. */
 export type Mode =
@@ -34,18 +35,11 @@ interface Follower {
 	readonly onEnd: (reason: string) => void;
 }
 
-/** Columns kept, whatever room history has: some minutes at a hundred steps a second. */
-const MAX_COLUMNS = 40_000;
-/** Room for lanes grows to these, so that the picture seldom has to be painted anew. */
-const LANE_STEPS = [8, 16, 32, 64, 128, 256, 512, 1024];
-
 export class Watch {
 	readonly frames: Frames;
 	readonly history: History;
 	readonly #requestFrame: WatchOptions["requestFrame"];
-	readonly #lanes = new Lanes();
-	readonly #columns: StepColumn[] = [];
-	#maxNumLanes = 0;
+	readonly #columns = new StepColumns();
 	#numTouchedBlocks = 0;
 	#mode: Mode = { kind: "live" };
 	/** Why no more events come. */
@@ -86,18 +80,13 @@ export class Watch {
 		if (event.type === "snapshot" || event.type === "step")
 			this.#touch(event.blocks);
 		if (event.type === "snapshot") {
-			const last = this.#columns.at(-1)?.step;
-			if (last !== undefined && event.step < last.step)
-				this.#columns.length = 0;
-			this.#lanes.reset(event.running);
+			this.#columns.restart(event.step, event.running);
 			for (const call of this.#engineListeners) call();
 		}
 		const step = this.history.live?.steps.at(-1);
 		if (event.type === "step" && step !== undefined) {
-			const column = this.#lanes.place(step, event.running, index);
-			this.#columns.push(column);
-			this.#maxNumLanes = Math.max(this.#maxNumLanes, column.numLanes);
-			this.#forget();
+			const { firstIndex } = this.history;
+			this.#columns.add(step, event.running, index, firstIndex);
 		}
 		// A moment that is held stays, but there is more behind it.
 		this.#changed();
@@ -178,19 +167,17 @@ export class Watch {
 
 	/** All kept steps, oldest first. */
 	get columns(): readonly StepColumn[] {
-		return this.#columns;
+		return this.#columns.list;
 	}
 
 	/** Steps up to the moment shown. */
 	get numColumnsShown(): number {
-		if (this.#mode.kind === "live") return this.#columns.length;
-		return firstWhere(this.#columns, (column) => column.index > this.index);
+		return this.#columns.numUpTo(this.index);
 	}
 
 	/** Lanes that pictures make room for. */
 	get numLanes(): number {
-		const least = this.#maxNumLanes;
-		return LANE_STEPS.find((it) => it >= least) ?? least;
+		return this.#columns.numLanes;
 	}
 
 	/** Shows the moment after an event. */
@@ -216,7 +203,7 @@ export class Watch {
 
 	/** Shows the moment so many steps further; back where negative. */
 	nudge(numSteps: number): void {
-		const columns = this.#columns;
+		const { columns } = this;
 		if (columns.length === 0) return;
 		const at = this.numColumnsShown - 1 + numSteps;
 		this.goTo(columns[Math.max(0, Math.min(columns.length - 1, at))].index);
@@ -301,28 +288,26 @@ export class Watch {
 		const end = this.numColumnsShown;
 		if (end === 0) return;
 		const from =
-			this.#selectedStep === null ? end : this.#columnOf(this.#selectedStep);
+			this.#selectedStep === null
+				? end
+				: this.#columns.placeOf(this.#selectedStep);
 		const to = Math.max(0, Math.min(end - 1, from + by));
-		this.selectStep(this.#columns[to].step.step);
+		this.selectStep(this.columns[to].step.step);
 	}
 
 	/** null: none is selected, or it is kept no more. */
 	selectedColumn(): StepColumn | null {
 		if (this.#selectedStep === null) return null;
-		const column = this.#columns[this.#columnOf(this.#selectedStep)];
+		const column = this.columns[this.#columns.placeOf(this.#selectedStep)];
 		return column?.step.step === this.#selectedStep ? column : null;
 	}
 
 	lastColumn(): StepColumn | null {
-		return this.#columns[this.numColumnsShown - 1] ?? null;
+		return this.columns[this.numColumnsShown - 1] ?? null;
 	}
 
 	get #lastIndex(): number {
 		return this.history.endIndex - 1;
-	}
-
-	#columnOf(step: number): number {
-		return firstWhere(this.#columns, (column) => column.step.step >= step);
 	}
 
 	#show(mode: Mode): void {
@@ -333,29 +318,4 @@ export class Watch {
 	#changed(): void {
 		for (const call of this.#listeners) call();
 	}
-
-	/** What history forgot, and more than is good to walk through. */
-	#forget(): void {
-		const { firstIndex } = this.history;
-		const columns = this.#columns;
-		const isFull = columns.length > MAX_COLUMNS;
-		if (!isFull && columns[0].index >= firstIndex) return;
-		const numOld = firstWhere(columns, ({ index }) => index >= firstIndex);
-		columns.splice(0, Math.max(numOld, isFull ? MAX_COLUMNS / 8 : 0));
-	}
-}
-
-/** Index of the first column for which it holds, as it does for all behind; their number where for none. */
-function firstWhere(
-	columns: readonly StepColumn[],
-	holds: (column: StepColumn) => boolean,
-): number {
-	let low = 0;
-	let high = columns.length;
-	while (low < high) {
-		const middle = (low + high) >> 1;
-		if (holds(columns[middle])) high = middle;
-		else low = middle + 1;
-	}
-	return low;
 }
