@@ -4,6 +4,7 @@ import { Canvas } from "./canvas.tsx";
 import { Legend, QUEUES_LEGEND } from "./legend.tsx";
 import { count } from "./numbers.ts";
 import { entryAt, queuePicture } from "./queue-picture.ts";
+import { useSlowly } from "./use-slowly.ts";
 import { useTick } from "./use-tick.ts";
 import { queueView, sequenceWords } from "./views.ts";
 import type { Watch } from "./watch.ts";
@@ -38,13 +39,14 @@ function Queue({
 	const [width, setWidth] = useState(0);
 	const view = useMemo(() => () => queueView(watch, kind), [watch, kind]);
 	const picture = useMemo(() => queuePicture(view), [view]);
+	const slowly = useSlowly(watch.subscribe);
 	return (
 		<div>
 			<QueueTitle watch={watch} kind={kind} title={title} />
 			<Canvas
 				picture={picture}
 				frames={watch.frames}
-				subscribe={watch.subscribe}
+				subscribe={slowly}
 				height={HEIGHT}
 				label={`${title} sequences. Left and right move from one to the next, Escape leaves.`}
 				onWidth={setWidth}

@@ -1,12 +1,12 @@
 /** Time: live or held, back and forth through what is kept, at any speed; and the engine's own pause and step. */
-import { useCallback, useMemo, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { Engine } from "../engine.ts";
 import { Canvas } from "./canvas.tsx";
 import { count, measure } from "./numbers.ts";
-import { throttle } from "./throttle.ts";
 import { timelinePicture } from "./timeline-picture.ts";
 import { downloadTrace } from "./trace-download.ts";
-import { TICK_MS, useTick } from "./use-tick.ts";
+import { useSlowly } from "./use-slowly.ts";
+import { useTick } from "./use-tick.ts";
 import { timelineView } from "./views.ts";
 import type { Watch } from "./watch.ts";
 
@@ -163,17 +163,7 @@ export function Timeline({ watch }: { readonly watch: Watch }) {
 		() => timelinePicture(() => timelineView(watch)),
 		[watch],
 	);
-	const slowly = useCallback(
-		(changed: () => void) => {
-			const slow = throttle(changed, TICK_MS);
-			const end = watch.subscribe(slow.call);
-			return () => {
-				end();
-				slow.cancel();
-			};
-		},
-		[watch],
-	);
+	const slowly = useSlowly(watch.subscribe);
 	const { startMs, endMs, atMs } = watch.span;
 	return (
 		<div class="timeline">
