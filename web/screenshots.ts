@@ -1,5 +1,5 @@
 /**
- * Takes the pictures of the chat and the settings in docs/images: `node web/screenshots.ts` after `npm run build`. The answers are the
+ * Takes the pictures of the pages in docs/images: `node web/screenshots.ts` after `npm run build`. The answers are the
  * bundled model's own, greedy, so that the same code gives the same pictures.
  */
 import { mkdirSync } from "node:fs";
@@ -13,6 +13,8 @@ const FOLDER = join(import.meta.dirname, "../docs/images");
 const SIZES = {
 	wide: { width: 1280, height: 800 },
 	narrow: { width: 390, height: 760 },
+	large: { width: 1600, height: 1080 },
+	tall: { width: 1280, height: 1500 },
 };
 const QUESTIONS = [
 	"What is a KV cache?",
@@ -34,6 +36,10 @@ const PICTURES: readonly (readonly [
 	["chat", "narrow", "light"],
 	["tokens", "wide", "light"],
 	["tokens", "narrow", "dark"],
+	["inspector", "large", "light"],
+	["inspector", "large", "dark"],
+	["inspector", "narrow", "dark"],
+	["playground", "tall", "light"],
 	["settings", "wide", "dark"],
 	["settings", "narrow", "light"],
 ];
@@ -45,6 +51,27 @@ const SHOTS = {
 		await converse(page);
 		await page.getByRole("button", { name: "Probabilities" }).last().click();
 		await page.locator(".token.level-3").nth(2).hover();
+	},
+	async inspector(page: Page) {
+		await startBundled(page);
+		await page.goto(`${site.url}#/inspector`);
+		const run = page.getByRole("button", { name: /^Run 12/ });
+		await run.click();
+		await run.waitFor();
+		for (let i = 0; i < 24; i++)
+			await page.getByRole("button", { name: "One step back" }).click();
+		await page.getByRole("application", { name: /^Map/ }).focus();
+		for (const key of ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight"])
+			await page.keyboard.press(key);
+		await page.waitForTimeout(500);
+	},
+	async playground(page: Page) {
+		await startBundled(page);
+		await page.goto(`${site.url}#/playground`);
+		await page.getByRole("button", { name: "What a prefix hit saves" }).click();
+		await page.getByRole("button", { name: "Run A, then B" }).click();
+		await page.getByRole("button", { name: "Run both again" }).waitFor();
+		await page.waitForTimeout(500);
 	},
 	async settings(page: Page) {
 		await startBundled(page);
