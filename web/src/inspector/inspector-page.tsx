@@ -22,7 +22,7 @@ export function InspectorPage({ engine }: { readonly engine: Engine }) {
 					<p class="explain">
 						What {engine.facts.modelName} does with everybody's requests at
 						once: chat, run the playground, or fire some prompts from here. The
-						design is told in docs/structure.md.
+						design is told in docs/tour.md.
 					</p>
 				</div>
 				<TryIt engine={engine} />

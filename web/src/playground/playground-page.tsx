@@ -41,7 +41,7 @@ export function PlaygroundPage({ engine, reload }: PlaygroundProps) {
 					<h1>Playground</h1>
 					<p class="explain">
 						Fire many prompts at once and see what the engine makes of them. The
-						ideas are told at length in docs/structure.md.
+						ideas are told at length in docs/tour.md.
 					</p>
 				</div>
 			</header>
