@@ -26,6 +26,8 @@ export type ErrorCode =
 	| "device_unavailable"
 	| "device_lost"
 	| "backend_failed" // a step threw; the requests in it are lost
+	| "broker_failed" // NATS cannot be reached, or refuses
+	| "job_cancelled" // a batch across machines was ended by somebody
 	| "aborted"
 	| "engine_closed";
 
