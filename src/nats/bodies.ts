@@ -19,6 +19,12 @@ export interface Letter {
 	readonly objectName: string;
 }
 
+export interface Sent {
+	/** In the stream. */
+	readonly seq: number;
+	readonly hasObject: boolean;
+}
+
 export class Bodies {
 	readonly #nc: NatsConnection;
 	readonly #js: JetStreamClient;
@@ -31,8 +37,8 @@ export class Bodies {
 		this.#bucket = bodiesBucket(job);
 	}
 
-	/** Resolves once the broker has stored it. @returns whether it needed an object */
-	async send(letter: Letter): Promise<boolean> {
+	/** Resolves once the broker has stored it. */
+	async send(letter: Letter): Promise<Sent> {
 		const { objectName, subject, text, id } = letter;
 		const hdrs = headers();
 		for (const [name, value] of Object.entries(letter.headers))
@@ -45,8 +51,9 @@ export class Bodies {
 			hdrs.set(OBJECT_HEADER, objectName);
 			bytes = new Uint8Array();
 		}
-		await this.#js.publish(subject, bytes, { msgID: id, headers: hdrs });
-		return isLong;
+		const options = { msgID: id, headers: hdrs };
+		const { seq } = await this.#js.publish(subject, bytes, options);
+		return { seq, hasObject: isLong };
 	}
 
 	/** @throws broker_failed where its object is gone */

@@ -2,7 +2,13 @@
 import { NanoVllmError } from "../errors.ts";
 import type { Broker } from "./broker.ts";
 import { Collector } from "./collector.ts";
-import { endJob, type JobProgress, startJob, tellProgress } from "./job.ts";
+import {
+	endJob,
+	type JobProgress,
+	jobBefore,
+	startJob,
+	tellProgress,
+} from "./job.ts";
 import { type JobRecord, mismatch } from "./job-record.ts";
 import { takeLease } from "./lease.ts";
 import { Fleet, type Presence } from "./presence.ts";
@@ -39,6 +45,8 @@ export async function openCollection(
 	const signal = AbortSignal.any([options.signal, ended.signal]);
 	const onLost = (error: NanoVllmError) => ended.abort(error);
 	const { collectors } = broker;
+	// A name that is taken need not wait for its collector.
+	await jobBefore(broker, wanted);
 	const lease = await takeLease(collectors, job, holder, signal, onLost);
 	try {
 		const record = await startJob(broker, wanted);

@@ -152,7 +152,7 @@ export class Collector implements BatchEngine {
 		return new Promise((resolve, reject) => {
 			const isSent = this.#inside.delete(line);
 			const since = this.#options.now();
-			const fresh = { isSent, numSent: 0, hasObject: false, isHedged: false };
+			const fresh = { isSent, numSent: 0, sent: [], isHedged: false };
 			this.#asked.set(line, {
 				...{ line, request, since, resolve, reject },
 				...fresh,
@@ -204,7 +204,7 @@ export class Collector implements BatchEngine {
 		const objectName = objectOf(line);
 		const letter = { subject, text: body, id, headers, objectName };
 		const send = () => this.#bodies.send(letter);
-		asked.hasObject = await persist(send, this.#insisting);
+		asked.sent.push(await persist(send, this.#insisting));
 	}
 
 	get #insisting(): Persistence {

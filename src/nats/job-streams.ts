@@ -78,17 +78,22 @@ export async function deleteStreams(
 }
 
 /**
- * Lines the broker has, asked or answered. Work is listed first: a line leaves it only when its answer is in the other stream.
+ * Lines the broker has, asked or answered. Work is listed first: a line leaves it only when its answer is in the other stream. Where
+ * workers can get nothing of what is there, it counts as lost.
  */
 export async function linesInside(
-	broker: Broker,
+	{ jsm }: Broker,
 	job: string,
 ): Promise<Set<number>> {
+	const work = await jsm.consumers.info(workStream(job), WORKERS);
+	const isReachable = work.num_pending + work.num_ack_pending > 0;
+	const streams = [
+		...(isReachable ? [workStream(job)] : []),
+		answersStream(job),
+	];
 	const lines = new Set<number>();
-	for (const stream of [workStream(job), answersStream(job)]) {
-		const { state } = await broker.jsm.streams.info(stream, {
-			subjects_filter: ">",
-		});
+	for (const stream of streams) {
+		const { state } = await jsm.streams.info(stream, { subjects_filter: ">" });
 		for (const subject of Object.keys(state.subjects ?? {}))
 			lines.add(lineOf(subject));
 	}

@@ -40,16 +40,25 @@ async function recordOf(
 }
 
 /**
- * The record workers see. A job that runs goes on as it was begun.
+ * What there is of a job.
  * @throws invalid_option where the name belongs to another job that runs; job_cancelled
  */
+export async function jobBefore(
+	broker: Broker,
+	{ job, jobId }: JobRecord,
+): Promise<JobRecord | null> {
+	const there = await recordOf(broker, job);
+	if (there !== null) checkSameJob(there, jobId);
+	return there;
+}
+
+/** The record workers see. A job that runs goes on as it was begun. @throws as jobBefore */
 export async function startJob(
 	broker: Broker,
 	wanted: JobRecord,
 ): Promise<JobRecord> {
-	const { job, jobId } = wanted;
-	const there = await recordOf(broker, job);
-	if (there !== null) checkSameJob(there, jobId);
+	const { job } = wanted;
+	const there = await jobBefore(broker, wanted);
 	const isOn = there?.state === "running";
 	if (isOn) await forgetCollector(broker, job);
 	else await deleteStreams(broker, job);

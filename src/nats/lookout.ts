@@ -1,20 +1,14 @@
 /** What the collector sees to while it waits: requests the broker has lost, requests that are late, and what is left of those answered. */
 import type { BatchAnswer } from "../batch/records.ts";
 import type { BatchRequest } from "../batch/request-line.ts";
-import type { Bodies } from "./bodies.ts";
+import type { Bodies, Sent } from "./bodies.ts";
 import type { Broker } from "./broker.ts";
 import { type Outstanding, toHedge } from "./hedge.ts";
 import { announceJob } from "./job.ts";
 import type { JobRecord } from "./job-record.ts";
 import { linesInside, makeStreams } from "./job-streams.ts";
 import type { Fleet, Presence } from "./presence.ts";
-import {
-	dropSubject,
-	hedgeSubject,
-	WORKERS,
-	workStream,
-	workSubject,
-} from "./protocol.ts";
+import { dropSubject, hedgeSubject, WORKERS, workStream } from "./protocol.ts";
 
 /** A request that has no answer. */
 export interface Asked extends Outstanding {
@@ -23,8 +17,8 @@ export interface Asked extends Outstanding {
 	numSent: number;
 	/** The broker has it. */
 	isSent: boolean;
-	/** Its body lies in the object store. */
-	hasObject: boolean;
+	/** Messages that ask it, as far as this run sent them. */
+	readonly sent: Sent[];
 	readonly resolve: (answer: BatchAnswer) => void;
 	readonly reject: (error: unknown) => void;
 }
@@ -82,16 +76,22 @@ export async function hedge(watched: Watched): Promise<void> {
 /** What else there is of a request that has an answer: its body, a copy, somebody who works at it. */
 export async function forget(
 	{ bodies, broker, record }: Watched,
-	{ hasObject, isHedged, line }: Asked,
+	{ isHedged, line, sent }: Asked,
 ): Promise<void> {
 	const { job } = record;
 	try {
 		if (isHedged) {
 			broker.nc.publish(dropSubject(job), `${line}`);
-			for (const filter of [workSubject(job, line), hedgeSubject(job, line)])
-				await broker.jsm.streams.purge(workStream(job), { filter });
+			// One by one: a purge by subject makes servers of 2.9 forget what else is in workers' hands.
+			const { streams } = broker.jsm;
+			await Promise.allSettled(
+				sent.map(({ seq }) =>
+					streams.deleteMessage(workStream(job), seq, false),
+				),
+			);
 		}
-		if (hasObject) await bodies.remove(objectOf(line));
+		const isLong = sent.some(({ hasObject }) => hasObject);
+		if (isLong) await bodies.remove(objectOf(line));
 	} catch {
 		// Left over: an answer nobody asked for, or an object that goes with the job.
 	}

@@ -3,7 +3,7 @@
  * an equal share. Knows no Node and no model: a browser's connection and engine do as well.
  */
 import type { NanoVllmError } from "../errors.ts";
-import { type Broker, PRESENCE_TTL_MS } from "./broker.ts";
+import type { Broker } from "./broker.ts";
 import {
 	type EngineChoices,
 	type JobRecord,
@@ -45,6 +45,8 @@ export interface WorkerOptions {
 const PROBE_MS = 5000;
 /** Of its credit, what a worker takes at once: so that workers who begin together get alike. */
 const SHARE_AT_ONCE = 1 / 8;
+/** What a server that is away is waited for at the end. */
+const FLUSH_MS = 5000;
 /** Credit can grow without an answer, as blocks are freed. */
 const LOOK_MS = 100;
 
@@ -179,18 +181,15 @@ export class Worker {
 		const { log, now, broker } = this.#options;
 		const jobs = [...this.#jobs.values()];
 		await Promise.all(jobs.map((job) => job.close()));
+		const never = new AbortController();
 		const numLeft = () => sum(jobs, (job) => job.numRunning);
 		const begin = now();
 		if (numLeft() > 0 && graceMs() > 0) log(`finishing ${numLeft()} requests`);
 		while (numLeft() > 0 && now() - begin < graceMs())
-			await pause(LOOK_MS, new AbortController().signal);
+			await pause(LOOK_MS, never.signal);
 		if (numLeft() > 0) log(`giving ${numLeft()} requests back`);
 		for (const job of jobs) job.giveBack();
-		if (!broker.nc.isClosed())
-			await Promise.race([
-				broker.nc.flush(),
-				pause(PRESENCE_TTL_MS, new AbortController().signal),
-			]);
+		await flushed(broker);
 	}
 
 	/** Says what it is and does until it leaves. */
@@ -213,6 +212,14 @@ export class Worker {
 		}
 		await broker.workers.delete(id).catch(() => {});
 	}
+}
+
+/** What was said has been heard, or there is nobody to hear it. */
+async function flushed({ nc }: Broker): Promise<void> {
+	if (nc.isClosed()) return;
+	const enough = new AbortController();
+	const heard = nc.flush().finally(() => enough.abort());
+	await Promise.race([heard, pause(FLUSH_MS, enough.signal)]);
 }
 
 const sum = <T>(all: readonly T[], of: (each: T) => number): number =>
