@@ -126,19 +126,22 @@ export class WorkerJob {
 
 	/** What runs is stopped; others get it at once. */
 	giveBack(): void {
-		for (const { delivery, controller } of this.#held.values()) {
-			delivery.giveBack();
-			controller.abort();
-		}
+		for (const { delivery } of this.#held.values()) delivery.giveBack();
+		this.#abandon();
 	}
 
 	/** The job is over: what runs is stopped, and nobody is told. */
 	async end(): Promise<void> {
+		this.#abandon();
+		await this.close();
+	}
+
+	#abandon(): void {
 		for (const { controller } of this.#held.values()) controller.abort();
 		this.#suspects.length = 0;
 		this.#held.clear();
 		this.#numSequences = 0;
-		await this.close();
+		this.#stopHeartbeat();
 	}
 
 	#receive(delivery: Delivery): void {

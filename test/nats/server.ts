@@ -40,8 +40,8 @@ export interface ServerOptions {
 	readonly host?: string;
 	/** What the server is started by, as `ip netns exec NAME`. */
 	readonly prefix?: readonly string[];
-	/** How it is seen that it listens; by a connection where left out. */
-	readonly isUp?: (port: number) => Promise<boolean>;
+	/** Where this process reaches it, if that is not where it listens. */
+	readonly reachedAt?: string;
 }
 
 /** Ends with the test file. */
@@ -49,7 +49,7 @@ export async function startServer({
 	config = "",
 	host = "127.0.0.1",
 	prefix = [],
-	isUp = (port) => accepts(host, port),
+	reachedAt = host,
 }: ServerOptions = {}): Promise<TestServer> {
 	const folder = mkdtempSync(join(tmpdir(), "nats-"));
 	const port = await freePort();
@@ -70,7 +70,7 @@ export async function startServer({
 		const [command, ...args] = [...prefix, "nats-server", "-c", path];
 		server = spawn(command, args, { stdio: "ignore" });
 		const until = performance.now() + START_MS;
-		while (!(await isUp(port))) {
+		while (!(await accepts(reachedAt, port))) {
 			assert.ok(performance.now() < until, "nats-server listens");
 			await sleep(20);
 		}
@@ -80,7 +80,7 @@ export async function startServer({
 		rmSync(folder, { recursive: true, force: true });
 	});
 	await start();
-	return { port, url: `nats://${host}:${port}`, kill, start };
+	return { port, url: `nats://${reachedAt}:${port}`, kill, start };
 }
 
 function freePort(): Promise<number> {
