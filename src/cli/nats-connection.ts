@@ -72,12 +72,16 @@ export async function openNats(
 			: nkey !== undefined
 				? nkeyAuthenticator(new TextEncoder().encode(seedOf(nkey)))
 				: undefined;
-	const nc = await reach(url, () =>
-		connect({ ...connectionOptions(url, given), name, authenticator }),
-	);
+	const how = { ...connectionOptions(url, given), name, authenticator };
+	const nc = await reach(url, () => connect(how));
 	void tellStatus(nc);
 	const lost = nc.closed().then((cause) => lostFor(url, cause));
-	return { broker: await openBroker(nc), lost, close: () => nc.close() };
+	try {
+		return { broker: await openBroker(nc), lost, close: () => nc.close() };
+	} catch (error) {
+		await nc.close();
+		throw error;
+	}
 }
 
 function withEnvironment(given: Partial<NatsOptions>): Partial<NatsOptions> {

@@ -43,6 +43,7 @@ export class Puller {
 	readonly #subscription: Subscription;
 	#pull: Pull | null = null;
 	#numPulls = 0;
+	#closing: Promise<void> | null = null;
 
 	/** @param onDelivery sees every message, those that come when their pull was given up too */
 	constructor(
@@ -95,8 +96,14 @@ export class Puller {
 
 	/** What is on its way still comes. */
 	async close(): Promise<void> {
-		if (!this.#nc.isClosed()) await this.#subscription.drain();
+		this.#closing ??= this.#drain();
+		await this.#closing;
 		this.#pull?.end();
+	}
+
+	async #drain(): Promise<void> {
+		// A connection that is closed has nothing on its way.
+		if (!this.#nc.isClosed()) await this.#subscription.drain().catch(() => {});
 	}
 
 	/** Messages bear their stream's subject; what the server says of a pull bears the inbox's. */

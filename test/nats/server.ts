@@ -37,6 +37,7 @@ export interface TestServer {
 export interface ServerOptions {
 	/** Lines of the configuration file. */
 	readonly config?: string;
+	readonly jetstream?: boolean;
 	readonly host?: string;
 	/** What the server is started by, as `ip netns exec NAME`. */
 	readonly prefix?: readonly string[];
@@ -47,6 +48,7 @@ export interface ServerOptions {
 /** Ends with the test file. */
 export async function startServer({
 	config = "",
+	jetstream = true,
 	host = "127.0.0.1",
 	prefix = [],
 	reachedAt = host,
@@ -57,7 +59,11 @@ export async function startServer({
 	const store = join(folder, "store");
 	writeFileSync(
 		path,
-		`listen: "${host}:${port}"\njetstream { store_dir: "${store}" }\n${config}\n`,
+		[
+			`listen: "${host}:${port}"`,
+			...(jetstream ? [`jetstream { store_dir: "${store}" }`] : []),
+			config,
+		].join("\n"),
 	);
 	let server: ChildProcess | null = null;
 	const kill = async () => {
