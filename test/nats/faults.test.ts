@@ -1,7 +1,8 @@
 /**
  * A job of three workers on a network of their own, while one is killed, one is cut off and comes back, and the broker is killed and
  * started again: complete, each id once, what an undisturbed run on one machine answers.
- * NANO_VLLM_CUT_SECONDS: how long the one is cut off (default 4). NANO_VLLM_LOOPBACK=1: without network namespaces.
+ * NANO_VLLM_CUT_SECONDS: how long the one is cut off (default 4), NANO_VLLM_CUT_REQUESTS: of how many requests.
+ * NANO_VLLM_LOOPBACK=1: without network namespaces.
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -22,7 +23,9 @@ import { skip } from "./server.ts";
 
 const CUT_SECONDS = Number(process.env.NANO_VLLM_CUT_SECONDS ?? 4);
 /** More than is answered while one is cut off. */
-const NUM_REQUESTS = 320 + 120 * CUT_SECONDS;
+const NUM_REQUESTS = Number(
+	process.env.NANO_VLLM_CUT_REQUESTS ?? 320 + 120 * CUT_SECONDS,
+);
 
 const folder = temporaryFolder();
 const model = writeModel(folder);
