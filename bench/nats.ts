@@ -2,6 +2,7 @@
  * What a batch over NATS costs and how it scales, over a nats-server of its own (apt install nats-server):
  *   node bench/nats.ts [--requests 20000] [--model demo-model] [--prompts 256] [--rounds 3] [--json FILE]
  * dispatch: requests a second through the broker and back where the engine takes no time; goal: at most 1 ms a request.
+ * sharing: two workers over one where an engine is 16 places of 20 ms each, so that what is lost is lost by sharing out; goal: 1.9.
  * scale: two equal workers over one, one thread each on a core of its own (taskset); goal: 1.9 where broker and collector have cores too.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -135,6 +136,27 @@ async function dispatch(): Promise<object> {
 	};
 }
 
+async function sharing(): Promise<object> {
+	const numRequests = Number(values.requests) / 4;
+	const bodyOf = (i: number) => ({ prompt: `${i}` });
+	const start = () =>
+		run(process.execPath, "bench/nats-worker.ts", url, "16", "20");
+	const workers = [start()];
+	await untilThereAre(1);
+	const one = await timed("dummy", requests(numRequests, bodyOf));
+	workers.push(start());
+	await untilThereAre(2);
+	const two = await timed("dummy", requests(numRequests, bodyOf));
+	for (const worker of workers) await end(worker);
+	await untilThereAre(0);
+	const ideal = (numRequests / 16) * 0.02;
+	return {
+		numRequests,
+		twoOverOne: Number((one / two).toFixed(3)),
+		oneOverIdeal: Number((ideal / one).toFixed(3)),
+	};
+}
+
 /** Workers are loaded and warm when the clock starts. */
 async function scale(): Promise<object> {
 	const name = basename(values.model);
@@ -174,7 +196,11 @@ async function scale(): Promise<object> {
 }
 
 try {
-	const report = { dispatch: await dispatch(), scale: await scale() };
+	const report = {
+		dispatch: await dispatch(),
+		sharing: await sharing(),
+		...(Number(values.rounds) > 0 && { scale: await scale() }),
+	};
 	console.log(JSON.stringify(report, null, 2));
 	if (values.json !== undefined)
 		writeFileSync(values.json, `${JSON.stringify(report)}\n`);

@@ -41,7 +41,8 @@ export interface JobHost {
 interface Held {
 	/** The last one: it is this that is acknowledged. */
 	delivery: Delivery;
-	readonly numSequences: number;
+	/** In the engine's hands: none once it has answered. */
+	numSequences: number;
 	readonly controller: AbortController;
 }
 
@@ -66,6 +67,7 @@ export class WorkerJob {
 	readonly #answered = new Set<string>();
 	readonly #heartbeat: ReturnType<typeof setInterval>;
 	#numSequences = 0;
+	#numEnded = 0;
 	#isClosing = false;
 
 	constructor(host: JobHost, record: JobRecord, answer: Answering) {
@@ -92,6 +94,11 @@ export class WorkerJob {
 		return this.isDry ? 0 : this.#puller.numAsked;
 	}
 
+	/** Requests that ended since the last pull began. */
+	get numEnded(): number {
+		return this.#numEnded;
+	}
+
 	get numRunning(): number {
 		return this.#held.size - this.#suspects.length;
 	}
@@ -100,6 +107,7 @@ export class WorkerJob {
 	}
 
 	async pull(batch: number, waitMs: number): Promise<void> {
+		this.#numEnded = 0;
 		const numCame = await this.#puller.pull(batch, waitMs);
 		this.isDry = numCame < batch;
 		this.#host.onChange();
@@ -180,6 +188,7 @@ export class WorkerJob {
 			const id = recordId(this.record.jobId, line);
 			const answer = await this.#answer({ url, body }, id, signal);
 			if (signal.aborted || hasFailed()) return false;
+			this.#release(held);
 			await this.#send(held, answer, now() - startedAt);
 			return true;
 		} catch (error) {
@@ -256,8 +265,15 @@ export class WorkerJob {
 		const { line } = held.delivery;
 		if (this.#held.get(line) !== held) return;
 		this.#held.delete(line);
-		this.#numSequences -= held.numSequences;
+		this.#release(held);
 		this.#stopHeartbeat();
+	}
+
+	/** There is room in the engine; its answer may be on its way still. */
+	#release(held: Held): void {
+		if (held.numSequences > 0) this.#numEnded++;
+		this.#numSequences -= held.numSequences;
+		held.numSequences = 0;
 		this.#host.onChange();
 	}
 

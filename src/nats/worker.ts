@@ -43,7 +43,7 @@ export interface WorkerOptions {
 
 /** How long a worker waits at a job that has nothing, before it asks again. */
 const PROBE_MS = 5000;
-/** Of its credit, what a worker takes at once: so that workers who begin together get alike. */
+/** Of its credit, what a worker takes at once beyond what it has answered: so that workers who begin together get alike. */
 const SHARE_AT_ONCE = 1 / 8;
 /** What a server that is away is waited for at the end. */
 const FLUSH_MS = 5000;
@@ -169,7 +169,8 @@ export class Worker {
 				void job.pull(1, PROBE_MS);
 				continue;
 			}
-			const batch = Math.min(room, quota - job.numSequences, most);
+			const atOnce = Math.max(most, job.numEnded);
+			const batch = Math.min(room, quota - job.numSequences, atOnce);
 			if (batch <= 0) continue;
 			room -= batch;
 			void job.pull(batch, 0);
