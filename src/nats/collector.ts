@@ -38,7 +38,7 @@ import {
 	URL_HEADER,
 	workSubject,
 } from "./protocol.ts";
-import { watchKeys } from "./watch.ts";
+import { watchKeys, whileOpen } from "./watch.ts";
 
 export interface CollectorOptions {
 	readonly broker: Broker;
@@ -218,11 +218,9 @@ export class Collector implements BatchEngine {
 			try {
 				const consumer = await js.consumers.get(answersStream(job), COLLECTOR);
 				const messages = await consumer.consume({ max_messages: MAX_AHEAD });
-				const stop = () => messages.stop();
-				this.#signal.addEventListener("abort", stop);
-				if (this.#signal.aborted) stop();
-				for await (const message of messages) await this.#receive(message);
-				this.#signal.removeEventListener("abort", stop);
+				await whileOpen(messages, this.#signal, async () => {
+					for await (const message of messages) await this.#receive(message);
+				});
 			} catch {
 				// the broker is away, or has lost its store: see #look
 			}

@@ -33,15 +33,27 @@ export interface Served {
 	readonly engine: EngineChoices;
 }
 
+const STATES: readonly unknown[] = ["running", "done", "cancelled"];
+
 /** null: none of ours, or of another version. */
 export function parseJobRecord(text: string): JobRecord | null {
 	try {
 		const record: JobRecord = JSON.parse(text);
-		return record.protocol === PROTOCOL ? record : null;
+		const { ackWaitMs, job, jobId, maxDeliveries, model, state } = record;
+		const isOurs =
+			record.protocol === PROTOCOL &&
+			[job, jobId, model].every((each) => typeof each === "string") &&
+			[ackWaitMs, maxDeliveries].every((each) => Number(each) > 0) &&
+			[record.engine, record.answers].every(isObject) &&
+			STATES.includes(state);
+		return isOurs ? record : null;
 	} catch {
 		return null;
 	}
 }
+
+const isObject = (value: unknown): boolean =>
+	typeof value === "object" && value !== null;
 
 /** Why a worker leaves a job to others; null: it takes it. */
 export function mismatch(

@@ -14,14 +14,28 @@ export async function watchKeys(
 	while (!signal.aborted) {
 		try {
 			const entries = await kv.watch({ key });
-			const stop = () => entries.stop();
-			signal.addEventListener("abort", stop);
-			if (signal.aborted) stop();
-			for await (const entry of entries) onEntry(entry);
-			signal.removeEventListener("abort", stop);
+			await whileOpen(entries, signal, async () => {
+				for await (const entry of entries) onEntry(entry);
+			});
 		} catch {
 			// the broker is away: looked at again below
 		}
 		await pause(PAUSE_MS, signal);
+	}
+}
+
+/** Runs over something that the signal stops. */
+export async function whileOpen(
+	open: { stop(): void },
+	signal: AbortSignal,
+	run: () => Promise<void>,
+): Promise<void> {
+	const stop = () => open.stop();
+	signal.addEventListener("abort", stop);
+	if (signal.aborted) stop();
+	try {
+		await run();
+	} finally {
+		signal.removeEventListener("abort", stop);
 	}
 }

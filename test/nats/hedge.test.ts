@@ -50,8 +50,12 @@ test("a worker takes jobs of its model that name no option it has not", () => {
 		take({ model: "gpt", engine: { quantization: "q8_0" } }) ?? "",
 		/wants quantization q8_0, this worker has the default/,
 	);
-	assert.equal(parseJobRecord('{"protocol": 2}'), null);
-	assert.equal(parseJobRecord("{"), null);
+	const record = jobRecord("j");
+	assert.deepEqual(parseJobRecord(JSON.stringify(record)), record);
+	for (const wrong of [{ protocol: 2 }, { ackWaitMs: "x" }, { answers: null }])
+		assert.equal(parseJobRecord(JSON.stringify({ ...record, ...wrong })), null);
+	for (const text of ["{", "null", "7"])
+		assert.equal(parseJobRecord(text), null);
 });
 
 test("a job's name goes with its input, model and options until it is done", () => {
