@@ -69,8 +69,8 @@ const MAX_WINDOW_BYTES = 64 * 2 ** 20;
 const LOOK_MS = 500;
 /** Without an answer for so long, what the broker has is compared with what was asked. */
 const RECONCILE_MS = 30_000;
-/** Answers on their way. */
-const MAX_AHEAD = 1000;
+/** Answers on their way, each no longer than the server's largest message. */
+const MAX_AHEAD = 256;
 
 export class Collector implements BatchEngine {
 	readonly #options: CollectorOptions;
@@ -149,6 +149,7 @@ export class Collector implements BatchEngine {
 		const { line } = request;
 		const early = this.#arrived.get(line);
 		if (early !== undefined) return Promise.resolve(early.answer);
+		if (this.#failure !== null) return Promise.reject(this.#failure);
 		return new Promise((resolve, reject) => {
 			const isSent = this.#inside.delete(line);
 			const since = this.#options.now();
