@@ -27,20 +27,24 @@ export class Durations {
 		this.#at = (this.#at + 1) % MAX_DURATIONS;
 	}
 
-	/** 0 where none is known. */
-	get median(): number {
+	/** null where none is known. */
+	get median(): number | null {
 		const sorted = [...this.#last].sort((a, b) => a - b);
-		return sorted[sorted.length >> 1] ?? 0;
+		return sorted[sorted.length >> 1] ?? null;
 	}
 }
 
-/** @returns at most `numIdle`, the oldest first */
+/**
+ * @param medianMs null: not known, and nothing is late
+ * @returns at most `numIdle`, the oldest first
+ */
 export function toHedge<T extends Outstanding>(
 	outstanding: Iterable<T>,
 	numIdle: number,
-	medianMs: number,
+	medianMs: number | null,
 	now: number,
 ): T[] {
+	if (medianMs === null) return [];
 	const before = now - Math.max(MIN_AGE_MS, LATENESS * medianMs);
 	return [...outstanding]
 		.filter(({ isHedged, since }) => !isHedged && since <= before)

@@ -33,7 +33,7 @@ export interface Watched {
 	readonly asked: ReadonlyMap<number, Asked>;
 	readonly bodies: Bodies;
 	/** How long a worker takes for an answer, in the middle. */
-	medianMs(): number;
+	medianMs(): number | null;
 	post(asked: Asked, subject: string, id: string): Promise<void>;
 	sendAgain(line: number): void;
 }
@@ -61,10 +61,10 @@ export async function hedge(watched: Watched): Promise<void> {
 	if (workers.length < 2) return;
 	const info = await broker.jsm.consumers.info(workStream(job), WORKERS);
 	if (info.num_pending > 0 || info.num_waiting === 0) return;
-	const numIdle = workers.reduce(
-		(sum, { credit, numInFlight }) => sum + Math.max(0, credit - numInFlight),
-		0,
-	);
+	// A worker with something to do would do that more slowly, were it given more.
+	const numIdle = workers
+		.filter(({ numInFlight }) => numInFlight === 0)
+		.reduce((sum, { credit }) => sum + credit, 0);
 	for (const late of toHedge(sentOf(asked), numIdle, medianMs(), now())) {
 		late.isHedged = true;
 		const { line } = late;

@@ -45,6 +45,8 @@ export interface WorkerOptions {
 const PROBE_MS = 5000;
 /** Of its credit, what a worker takes at once beyond what it has answered: so that workers who begin together get alike. */
 const SHARE_AT_ONCE = 1 / 8;
+/** Between two tellings, whatever happens. */
+const MIN_TELL_MS = 500;
 /** What a server that is away is waited for at the end. */
 const FLUSH_MS = 5000;
 /** Credit can grow without an answer, as blocks are freed. */
@@ -60,7 +62,10 @@ export class Worker {
 	#turn = 0;
 	#numAnswered = 0;
 	#isStopping = false;
+	#isIdle = true;
 	#wake = () => {};
+	/** Tells what it does without waiting for its time. */
+	#hurry = () => {};
 
 	constructor(options: WorkerOptions) {
 		this.#options = options;
@@ -150,6 +155,7 @@ export class Worker {
 
 	#fill(): void {
 		const jobs = [...this.#jobs.values()];
+		this.#heedIdleness(jobs.every((job) => job.numSequences === 0));
 		const suspected = jobs.find((job) => job.numSuspects > 0);
 		if (suspected !== undefined) {
 			if (jobs.every((job) => job.numRunning === 0)) void suspected.workAlone();
@@ -175,6 +181,13 @@ export class Worker {
 			room -= batch;
 			void job.pull(batch, 0);
 		}
+	}
+
+	/** Who stands idle gets what others are late with: that is told at once. */
+	#heedIdleness(isIdle: boolean): void {
+		if (isIdle === this.#isIdle) return;
+		this.#isIdle = isIdle;
+		this.#hurry();
 	}
 
 	async #stop(graceMs: () => number): Promise<void> {
@@ -209,7 +222,13 @@ export class Worker {
 			};
 			// While the broker is away there is nobody to tell.
 			await broker.workers.put(id, JSON.stringify(presence)).catch(() => {});
-			await pause(PRESENCE_EVERY_MS, signal);
+			await pause(MIN_TELL_MS, signal);
+			const isToldAs = presence.numInFlight === 0;
+			if (isToldAs !== this.#isIdle) continue;
+			const hurried = new AbortController();
+			this.#hurry = () => hurried.abort();
+			const due = AbortSignal.any([signal, hurried.signal]);
+			await pause(PRESENCE_EVERY_MS - MIN_TELL_MS, due);
 		}
 		await broker.workers.delete(id).catch(() => {});
 	}

@@ -19,7 +19,7 @@ const out = (line: number, since: number, isHedged = false) => ({
 
 test("the oldest first, no more than there are idle places, none that is young or asked twice", () => {
 	const all = [out(1, 5000), out(2, 0), out(3, 3000), out(4, 100, true)];
-	const lines = (numIdle: number, medianMs: number) =>
+	const lines = (numIdle: number, medianMs: number | null) =>
 		toHedge(all, numIdle, medianMs, 6000).map(({ line }) => line);
 	assert.deepEqual(lines(9, 0), [2, 3, 1]);
 	assert.deepEqual(lines(2, 0), [2, 3]);
@@ -27,11 +27,12 @@ test("the oldest first, no more than there are idle places, none that is young o
 	assert.deepEqual(lines(9, 2999), [2]);
 	assert.deepEqual(lines(9, 4000), []);
 	assert.deepEqual(lines(0, 0), []);
+	assert.deepEqual(lines(9, null), [], "nobody knows what is late");
 });
 
 test("how long answers take is the middle one of the last 256", () => {
 	const durations = new Durations();
-	assert.equal(durations.median, 0);
+	assert.equal(durations.median, null);
 	for (let i = 0; i < 300; i++) durations.add(1);
 	for (let i = 0; i < 200; i++) durations.add(50);
 	assert.equal(durations.median, 50);
