@@ -27,6 +27,8 @@ export type ErrorCode =
 	| "device_lost"
 	| "worker_lost" // the thread with the model crashed or was ended
 	| "backend_failed" // a step threw; the requests in it are lost
+	| "broker_failed" // NATS cannot be reached, or refuses
+	| "job_cancelled" // a batch across machines was ended by somebody
 	| "aborted"
 	| "not_paused" // a step asked of an engine that runs by itself
 	| "engine_closed";

@@ -13,6 +13,8 @@ export interface Entry {
 	/** Lines with their line feeds; null: none for this file. */
 	readonly output: string | null;
 	readonly error: string | null;
+	/** It would survive the machine. */
+	readonly onWritten?: () => void;
 }
 
 export interface JournalOptions {
@@ -33,6 +35,7 @@ export class Journal {
 	readonly #options: JournalOptions;
 	#output: string[] = [];
 	#errors: string[] = [];
+	#onWritten: (() => void)[] = [];
 	#numWaiting = 0;
 	#writing: Promise<void> | null = null;
 	#hurry = () => {};
@@ -47,8 +50,9 @@ export class Journal {
 		return this.#numWaiting >= MAX_WAITING;
 	}
 
-	add({ output, error }: Entry): void {
+	add({ output, error, onWritten }: Entry): void {
 		if (this.#hasFailed) return;
+		if (onWritten !== undefined) this.#onWritten.push(onWritten);
 		if (output !== null) this.#output.push(output);
 		if (error !== null) this.#errors.push(error);
 		this.#numWaiting += (output?.length ?? 0) + (error?.length ?? 0);
@@ -90,10 +94,13 @@ export class Journal {
 	async #writeGroup(): Promise<void> {
 		const output = this.#output.join("");
 		const errors = this.#errors.join("");
+		const onWritten = this.#onWritten;
+		this.#onWritten = [];
 		this.#output = [];
 		this.#errors = [];
 		this.#numWaiting = 0;
 		if (output !== "") await this.#options.output.append(output);
 		if (errors !== "") await this.#options.errors.append(errors);
+		for (const tell of onWritten) tell();
 	}
 }

@@ -15,6 +15,9 @@ export interface BatchRecord {
 	readonly error: { readonly code: string; readonly message: string } | null;
 }
 
+/** What there is to say to a request. */
+export type BatchAnswer = Pick<BatchRecord, "response" | "error">;
+
 /** What a written line tells. */
 export interface Written {
 	readonly line: number;

@@ -1,16 +1,15 @@
 /**
  * Answers the lines of a batch file, each once: reads ahead, keeps the engine full, and hands answers to the journal. Knows no files, no
- * HTTP server and no model: requests and responses are the Web's.
+ * model, and not whether the engine is here or on other machines.
  */
 import type { NanoVllmError } from "../errors.ts";
-import { credit, type EngineLoad } from "./credit.ts";
 import { Journal, type Sink } from "./journal.ts";
 import type { LineSet } from "./line-set.ts";
 import type { Line } from "./lines.ts";
 import { LookAhead, type LookAheadLimits } from "./look-ahead.ts";
 import {
+	type BatchAnswer,
 	type BatchRecord,
-	type BatchResponse,
 	errorLine,
 	isFailed,
 	outputLine,
@@ -26,11 +25,18 @@ import { SeenIds } from "./seen-ids.ts";
 
 /** What answers. */
 export interface BatchEngine {
-	/** Never rejects: what goes wrong is a Response too. */
-	answer(request: Request): Promise<Response>;
-	load(): EngineLoad;
+	/**
+	 * What goes wrong with a request is its answer too.
+	 * @param id of the answer's record
+	 * @throws why the run cannot go on
+	 */
+	answer(request: BatchRequest, id: string): Promise<BatchAnswer>;
+	/** Sequences to have in its hands at once. */
+	credit(): number;
 	/** Why it cannot go on; null while it can. */
 	readonly failure: NanoVllmError | null;
+	/** The answer to this line would survive the machine. */
+	onWritten?(line: number): void;
 }
 
 export interface BatchJob {
@@ -188,7 +194,7 @@ class BatchRun {
 	#start(): void {
 		const { numInFlight } = this.#counts;
 		if (this.#failure !== null || this.#ahead.size === 0) return;
-		let room = Math.max(credit(this.#job.engine.load()) - numInFlight, 0);
+		let room = Math.max(this.#job.engine.credit() - numInFlight, 0);
 		if (numInFlight === 0) room = Math.max(room, 1);
 		while (room > 0 && !this.#journal.isFull) {
 			const request = this.#ahead.take();
@@ -205,11 +211,13 @@ class BatchRun {
 		counts.maxInFlight = Math.max(counts.maxInFlight, counts.numInFlight);
 		const id = recordId(jobId, request.line);
 		try {
-			const response = await ask(engine, request, id);
+			const answer = await engine.answer(request, id);
 			if (this.#failure !== null) return;
 			if (engine.failure !== null) throw engine.failure;
-			const record = { id, custom_id: request.customId, response, error: null };
-			this.#write(request.line, record, true);
+			const { line, customId } = request;
+			this.#write(line, { id, custom_id: customId, ...answer }, true, () =>
+				engine.onWritten?.(line),
+			);
 		} catch (error) {
 			this.#stop(error);
 		} finally {
@@ -218,7 +226,12 @@ class BatchRun {
 		}
 	}
 
-	#write(line: number, record: BatchRecord, isOwner: boolean): void {
+	#write(
+		line: number,
+		record: BatchRecord,
+		isOwner: boolean,
+		onWritten?: () => void,
+	): void {
 		const { answered, reported } = this.#job;
 		const hasFailed = isFailed(record);
 		const tells = hasFailed && reported.add(line);
@@ -226,6 +239,7 @@ class BatchRun {
 		this.#journal.add({
 			output: isOwner ? outputLine(record) : null,
 			error: tells ? errorLine(record, line) : null,
+			onWritten,
 		});
 		this.#counts.numDone++;
 		if (hasFailed) this.#counts.numFailed++;
@@ -236,25 +250,6 @@ class BatchRun {
 		this.#counts.numLines++;
 		this.#job.onProgress?.(this.#counts);
 	}
-}
-
-async function ask(
-	engine: BatchEngine,
-	{ url, body }: BatchRequest,
-	id: string,
-): Promise<BatchResponse> {
-	const headers = { "content-type": "application/json", "x-request-id": id };
-	const request = new Request(`http://batch${url}`, {
-		method: "POST",
-		headers,
-		body,
-	});
-	const response = await engine.answer(request);
-	return {
-		status_code: response.status,
-		request_id: response.headers.get("x-request-id") ?? id,
-		body: await response.json(),
-	};
 }
 
 const unreadable = (line: number): BadLine => ({

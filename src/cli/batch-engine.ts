@@ -1,4 +1,7 @@
 /** An LLM as what answers a batch: the server's app without a socket, so that bodies mean what they mean over HTTP. */
+import { ask, type Question } from "../batch/ask.ts";
+import { credit } from "../batch/credit.ts";
+import type { BatchAnswer } from "../batch/records.ts";
 import type { BatchEngine } from "../batch/run-batch.ts";
 import type { LLM } from "../index.ts";
 import { createApp } from "../server/app.ts";
@@ -6,11 +9,32 @@ import type { ServedEngine } from "../server/engine.ts";
 import type { ServerOptions } from "../server/options.ts";
 import { note } from "./terminal.ts";
 
-/** Nobody waits for an answer, so none is refused for the queue's length or comes too late. @throws invalid_option */
+/** @throws invalid_option */
 export function batchEngine(
 	llm: LLM,
 	given: Partial<ServerOptions>,
 ): BatchEngine {
+	return {
+		answer: answering(llm, given),
+		credit: () => creditOf(llm),
+		get failure() {
+			return llm.failure;
+		},
+	};
+}
+
+export const creditOf = (llm: LLM): number =>
+	credit({ maxNumSeqs: llm.engineConfig.maxNumSeqs, ...llm.stats() });
+
+/** Nobody waits for an answer, so none is refused for the queue's length or comes too late. @throws invalid_option */
+export function answering(
+	llm: LLM,
+	given: Partial<ServerOptions>,
+): (
+	question: Question,
+	id: string,
+	signal?: AbortSignal,
+) => Promise<BatchAnswer> {
 	const log = {
 		info() {},
 		warn() {},
@@ -22,16 +46,7 @@ export function batchEngine(
 	};
 	const patient = { maxQueue: null, requestTimeout: null };
 	const app = createApp(wholeAnswers(llm), { ...given, ...patient, log });
-	return {
-		answer: (request) => app.fetch(request),
-		load: () => ({
-			maxNumSeqs: llm.engineConfig.maxNumSeqs,
-			...llm.stats(),
-		}),
-		get failure() {
-			return llm.failure;
-		},
-	};
+	return (question, id, signal) => ask(app.fetch, question, id, signal);
 }
 
 /** The same LLM, whose streams are their ends alone: a batch has no use for deltas, and they cost time with every token. */

@@ -15,7 +15,10 @@ const LOG_MS = 30_000;
 /** Between looks at the clock. */
 const SHOW_MS = 100;
 
-type Counts = Pick<EngineStats, "numPromptTokens" | "numGenerationTokens">;
+export type Counts = Pick<
+	EngineStats,
+	"numPromptTokens" | "numGenerationTokens"
+>;
 
 export function createBatchMeter(
 	numLines: number,

@@ -8,9 +8,11 @@ import { addChat } from "./chat.ts";
 import { addDownload } from "./download.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
+import { addJob } from "./job.ts";
 import { packageVersion } from "./model.ts";
 import { addRunBatch } from "./run-batch.ts";
 import { addServe } from "./serve.ts";
+import { addWorker } from "./worker.ts";
 
 const EXAMPLES = `
 Examples:
@@ -37,6 +39,8 @@ export function createProgram(): Command {
 	addChat(program);
 	addServe(program);
 	addRunBatch(program);
+	addWorker(program);
+	addJob(program);
 	addDownload(program);
 	addInspect(program);
 	const bench = program

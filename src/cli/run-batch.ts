@@ -1,71 +1,54 @@
 /** nano-vllm run-batch: a file of OpenAI batch requests → a file of answers; started again it goes on where it was. After vLLM's run-batch. */
-import { createHash } from "node:crypto";
 import { realpathSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { readLines } from "../batch/lines.ts";
 import { errorLine, isFailed } from "../batch/records.ts";
 import { recover } from "../batch/recover.ts";
-import { type BatchProgress, runBatch } from "../batch/run-batch.ts";
-import type { EngineConfig } from "../config.ts";
+import {
+	type BatchEngine,
+	type BatchProgress,
+	runBatch,
+} from "../batch/run-batch.ts";
 import { NanoVllmError } from "../errors.ts";
+import { SERVER_DEFAULTS, type ServerOptions } from "../server/options.ts";
 import {
-	resolveServerOptions,
-	SERVER_DEFAULTS,
-	type ServerOptions,
-} from "../server/options.ts";
+	ANSWER_FLAGS,
+	answerOptions,
+	jobIdOf,
+	modelName,
+} from "./answer-options.ts";
 import { batchEngine } from "./batch-engine.ts";
-import {
-	chunksOf,
-	GrowingFile,
-	type Measured,
-	measure,
-} from "./batch-files.ts";
-import { type BatchMeter, createBatchMeter } from "./batch-meter.ts";
+import { chunksOf, GrowingFile, measure } from "./batch-files.ts";
+import { type Counts, createBatchMeter } from "./batch-meter.ts";
 import { addEngineFlags, engineOptions } from "./engine-flags.ts";
-import { addFlags, type FlagTable, givenFlags } from "./flags.ts";
+import { addFlags } from "./flags.ts";
 import { plural } from "./format.ts";
+import { addJobFlags, openJob } from "./job-engine.ts";
 import { lockFile } from "./lock-file.ts";
 import { addModelFlag, chosenModel, modelLine, openModel } from "./model.ts";
-import { SERVER_FLAG_DEFAULTS, SERVER_FLAGS } from "./serve-flags.ts";
+import { SERVER_FLAG_DEFAULTS } from "./serve-flags.ts";
 import { note, withInterrupt } from "./terminal.ts";
 
 const EXAMPLES = `
 Examples:
   nano-vllm run-batch -i requests.jsonl -o answers.jsonl --model Qwen/Qwen3-0.6B
   nano-vllm run-batch -i requests.jsonl -o answers.jsonl --served-model-name gpt-4o-mini
+  nano-vllm run-batch -i requests.jsonl -o answers.jsonl --model Qwen/Qwen3-0.6B --nats nats://broker:4222 --job nightly
 
 A line: {"custom_id": "1", "method": "POST", "url": "/v1/completions", "body": {"prompt": "Once upon a time", "max_tokens": 50}}
 Killed, it goes on when it is started again with the same arguments.
 `;
 
-interface Options extends Readonly<Record<string, unknown>> {
+export interface Options extends Readonly<Record<string, unknown>> {
 	readonly model?: string;
 	readonly inputFile: string;
 	readonly outputFile: string;
 	readonly errorsFile?: string;
+	readonly nats?: string;
+	readonly job?: string;
 }
-
-/** Of the server's flags, those that are about answers. */
-const ANSWER_FLAGS: FlagTable = {
-	servedModelName: SERVER_FLAGS.servedModelName,
-	maxBodyBytes: SERVER_FLAGS.maxBodyBytes,
-	enableAutoToolChoice: SERVER_FLAGS.enableAutoToolChoice,
-	toolCallParser: SERVER_FLAGS.toolCallParser,
-	reasoningParser: SERVER_FLAGS.reasoningParser,
-};
-
-/** Of the engine's options, those that change what is answered; a run may go on with others on another device. */
-const ANSWER_OPTIONS = [
-	"dtype",
-	"quantization",
-	"loadFormat",
-	"revision",
-	"maxModelLen",
-	"kvCacheDtype",
-	"seed",
-] as const satisfies readonly (keyof EngineConfig)[];
 
 /** The line around a body: custom_id, method, url. */
 const MAX_ENVELOPE_BYTES = 64 * 1024;
@@ -92,7 +75,32 @@ export function addRunBatch(program: Command): void {
 		);
 	addModelFlag(command);
 	addFlags(command, "Answers:", ANSWER_FLAGS, SERVER_FLAG_DEFAULTS);
+	addJobFlags(command);
 	addEngineFlags(command);
+}
+
+/** What answers a batch: an LLM here, or the workers of a job. */
+export interface OpenedEngine {
+	readonly engine: BatchEngine;
+	/** For people. */
+	readonly line: string;
+	stats(): Counts;
+	onProgress?(progress: BatchProgress): void;
+	/** Every line is done, and on the disk. */
+	onDone?(): Promise<void>;
+	close(): Promise<void>;
+}
+
+/** Opened last, when all else is found right. */
+export interface BatchToOpen {
+	readonly model: string;
+	readonly options: Options;
+	readonly given: Partial<ServerOptions>;
+	readonly jobId: string;
+	readonly numLines: number;
+	readonly outputPath: string;
+	readonly isWritten: (line: number) => boolean;
+	readonly signal: AbortSignal;
 }
 
 async function batch(options: Options, signal: AbortSignal): Promise<void> {
@@ -100,10 +108,10 @@ async function batch(options: Options, signal: AbortSignal): Promise<void> {
 	const errorsFile = options.errorsFile ?? `${outputFile}.errors.jsonl`;
 	checkApart(inputFile, outputFile, errorsFile);
 	const model = chosenModel(undefined, options.model);
-	const engine = engineOptions(options);
 	const given = answerOptions(model, options);
-	const measured = await measure(inputFile, signal);
-	const jobId = jobIdOf(measured, model, engine, given);
+	const { numLines, sha256 } = await measure(inputFile, signal);
+	const place = options.nats === undefined ? placeOf(model) : modelName(model);
+	const jobId = jobIdOf(sha256, place, engineOptions(options), given);
 	const release = await lockFile(outputFile);
 	try {
 		await using files = new AsyncDisposableStack();
@@ -112,36 +120,55 @@ async function batch(options: Options, signal: AbortSignal): Promise<void> {
 		const output = await open(outputFile);
 		const errors = await open(errorsFile);
 		const done = await resume(output, errors, jobId);
-		const llm = await openModel(model, engine, signal);
-		files.defer(() => llm.close());
-		note(`${modelLine(llm)} · ${plural(measured.numLines, "line")}`);
-		const meter = createBatchMeter(measured.numLines, () => llm.stats());
+		const opened = await (options.nats === undefined ? openHere : openJob)({
+			...{ model, options, given, jobId, numLines, signal },
+			outputPath: realpathSync(outputFile),
+			isWritten: (line) => done.answered.has(line),
+		});
+		files.defer(() => opened.close());
+		note(`${opened.line} · ${plural(numLines, "line")}`);
 		const maxBytes = given.maxBodyBytes ?? SERVER_DEFAULTS.maxBodyBytes;
 		const lines = readLines(
 			chunksOf(inputFile),
 			maxBytes + MAX_ENVELOPE_BYTES,
 			true,
 		);
-		const job = { jobId, lines, ...done, output, errors, signal };
-		const totals = await metered(meter, (onProgress) =>
-			runBatch({ ...job, engine: batchEngine(llm, given), sleep, onProgress }),
-		);
-		note(meter.totals(totals), "green");
-		if (totals.numFailed > 0)
-			note(`${plural(totals.numFailed, "line")} failed: see ${errorsFile}`);
+		const job = { jobId, lines, ...done, output, errors, signal, sleep };
+		const { numFailed } = await metered(opened, numLines, job);
+		await opened.onDone?.();
+		if (numFailed > 0)
+			note(`${plural(numFailed, "line")} failed: see ${errorsFile}`);
 	} finally {
 		release();
 	}
 }
 
+async function openHere(batch: BatchToOpen): Promise<OpenedEngine> {
+	const { given, model, options, signal } = batch;
+	const llm = await openModel(model, engineOptions(options), signal);
+	return {
+		engine: batchEngine(llm, given),
+		line: modelLine(llm),
+		stats: () => llm.stats(),
+		close: () => llm.close(),
+	};
+}
+
 async function metered(
-	meter: BatchMeter,
-	run: (
-		onProgress: (progress: BatchProgress) => void,
-	) => Promise<BatchProgress>,
+	{ engine, stats, onProgress }: OpenedEngine,
+	numLines: number,
+	job: Omit<Parameters<typeof runBatch>[0], "engine">,
 ): Promise<BatchProgress> {
+	const meter = createBatchMeter(numLines, stats);
+	const show = (progress: BatchProgress) => {
+		meter.show(progress);
+		onProgress?.(progress);
+	};
 	try {
-		return await run((progress) => meter.show(progress));
+		const totals = await runBatch({ ...job, engine, onProgress: show });
+		meter.clear();
+		note(meter.totals(totals), "green");
+		return totals;
 	} finally {
 		meter.clear();
 	}
@@ -154,33 +181,6 @@ function checkApart(...paths: string[]): void {
 		"invalid_option",
 		`--input-file, --output-file and --errors-file must be three files, got ${paths.join(", ")}.`,
 	);
-}
-
-/** @throws invalid_option, before a model is loaded */
-function answerOptions(
-	model: string,
-	options: Options,
-): Partial<ServerOptions> {
-	const isId = /^[\w.-]+\/[\w.-]+/.test(model);
-	const given = {
-		servedModelName: [isId ? model : basename(model)],
-		...givenFlags<ServerOptions>(ANSWER_FLAGS, options),
-	};
-	resolveServerOptions(given);
-	return given;
-}
-
-/** Twelve hexadecimal digits of a hash of all that decides what is answered. */
-function jobIdOf(
-	{ sha256 }: Measured,
-	model: string,
-	engine: Partial<EngineConfig>,
-	given: Partial<ServerOptions>,
-): string {
-	const options = ANSWER_OPTIONS.map((key) => engine[key] ?? null);
-	const named = placeOf(model);
-	const all = JSON.stringify([1, sha256, named, options, given]);
-	return createHash("sha256").update(all).digest("hex").slice(0, 12);
 }
 
 /** A folder is the same by any way that leads to it. */

@@ -1,5 +1,6 @@
 /** Stand-ins for what a batch runs with: lines, files in memory, an engine that answers at once. */
-import type { EngineLoad } from "../../src/batch/credit.ts";
+import { ask } from "../../src/batch/ask.ts";
+import { credit, type EngineLoad } from "../../src/batch/credit.ts";
 import type { Sink } from "../../src/batch/journal.ts";
 import { LineSet } from "../../src/batch/line-set.ts";
 import { readLines } from "../../src/batch/lines.ts";
@@ -51,18 +52,22 @@ export function memoryFile(): MemoryFile {
 	};
 }
 
+/** An engine whose answers are a function's. */
+export const answeringWith = (
+	fetch: (request: Request) => Promise<Response>,
+): BatchEngine => ({
+	answer: (request, id) => ask(fetch, request, id),
+	credit: () => credit(LOAD),
+	failure: null,
+});
+
 /** Answers with the prompt; `delay` lets others be in flight meanwhile. */
-export function echo(delay?: () => Promise<unknown>): BatchEngine {
-	return {
-		async answer(request) {
-			const { prompt } = (await request.json()) as { prompt: string };
-			await delay?.();
-			return Response.json({ choices: [{ text: prompt }] });
-		},
-		load: () => LOAD,
-		failure: null,
-	};
-}
+export const echo = (delay?: () => Promise<unknown>): BatchEngine =>
+	answeringWith(async (request) => {
+		const { prompt } = (await request.json()) as { prompt: string };
+		await delay?.();
+		return Response.json({ choices: [{ text: prompt }] });
+	});
 
 export interface Result {
 	readonly output: MemoryFile;

@@ -12,6 +12,7 @@ import type { BatchRecord } from "../../src/batch/records.ts";
 import { recover } from "../../src/batch/recover.ts";
 import { NanoVllmError } from "../../src/errors.ts";
 import {
+	answeringWith,
 	bytes,
 	echo,
 	JOB,
@@ -82,10 +83,9 @@ test("every line that cannot be asked is told by its number and code; the rest i
 });
 
 test("an answer that is no 200 is in both files; a line of bytes that are no UTF-8 is told", async () => {
-	const engine = {
-		...echo(),
-		answer: async () => Response.json({ error: {} }, { status: 400 }),
-	};
+	const engine = answeringWith(async () =>
+		Response.json({ error: {} }, { status: 400 }),
+	);
 	async function* lines(): AsyncGenerator<Line> {
 		yield* linesOf(requestLine("a"));
 		const place = { number: 2, start: 0, end: 0, isWhole: true, numBytes: 3 };
@@ -181,12 +181,12 @@ test("an engine that fails ends the run with its reason, and its last answers ar
 	const reason = new NanoVllmError("device_lost", "gone");
 	let numAsked = 0;
 	const engine = {
-		async answer() {
+		...answeringWith(async () => {
 			const isLost = ++numAsked > 3;
 			if (isLost) engine.failure = reason;
 			return Response.json({}, { status: isLost ? 503 : 200 });
-		},
-		load: () => ({ ...LOAD, maxNumSeqs: 1 }),
+		}),
+		credit: () => 1,
 		failure: null as NanoVllmError | null,
 	};
 	const text = Array.from({ length: 20 }, (_, i) => requestLine(`r${i}`)).join(

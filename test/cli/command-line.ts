@@ -70,15 +70,19 @@ export interface Running {
 	readonly ended: Promise<Ended>;
 	/** What it has written so far. */
 	stdout(): string;
+	stderr(): string;
 	/** Once stdout holds the text. */
 	until(text: RegExp): Promise<void>;
 }
 
+/** @param prefix what the process is started by, as `ip netns exec NAME` */
 export function start(
 	args: readonly string[],
 	environment: Readonly<Record<string, string>> = {},
+	prefix: readonly string[] = [],
 ): Running {
-	const child = spawn(process.execPath, [MAIN, ...args], {
+	const [command, ...rest] = [...prefix, process.execPath, MAIN, ...args];
+	const child = spawn(command, rest, {
 		env: {
 			...process.env,
 			NO_COLOR: "1",
@@ -103,7 +107,13 @@ export function start(
 			look();
 			ended.then(() => reject(new Error(`ended without ${text}`)), reject);
 		});
-	return { process: child, ended, stdout: () => seen.stdout, until };
+	return {
+		process: child,
+		ended,
+		stdout: () => seen.stdout,
+		stderr: () => seen.stderr,
+		until,
+	};
 }
 
 /** Runs to the end. `input`: what stdin holds. */

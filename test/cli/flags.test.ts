@@ -19,7 +19,14 @@ const commands = leaves(createProgram());
 /** There is a serve of its own, and one of bench. */
 const fullName = (command: (typeof commands)[number]): string =>
 	`${command.parent?.name()} ${command.name()}`.replace("nano-vllm ", "");
-const WITHOUT_ENGINE = ["download", "inspect", "bench serve", "bench kernels"];
+const WITHOUT_ENGINE = [
+	"job status",
+	"job cancel",
+	"download",
+	"inspect",
+	"bench serve",
+	"bench kernels",
+];
 const withEngine = commands.filter(
 	(command) => !WITHOUT_ENGINE.includes(fullName(command)),
 );
@@ -86,6 +93,9 @@ test("every command's help has examples that begin like the command", () => {
 		"chat",
 		"serve",
 		"run-batch",
+		"worker",
+		"job status",
+		"job cancel",
 		"download",
 		"inspect",
 		"bench throughput",

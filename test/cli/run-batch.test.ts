@@ -1,6 +1,7 @@
 /**
  * run-batch as a process: killed at random moments, with files it cannot write, with another's files.
- * NANO_VLLM_KILLS: how many times it is killed (default 8).
+ * NANO_VLLM_KILLS: how many times it is killed (default 8). NANO_VLLM_KILL_REQUESTS: of how many requests (default 80 for each kill).
+ * NANO_VLLM_KILL_MODEL: of which model, on the cpu device (default: a tiny one with random weights, on the reference device).
  */
 import assert from "node:assert/strict";
 import {
@@ -29,10 +30,22 @@ import {
 } from "./command-line.ts";
 
 const NUM_KILLS = Number(process.env.NANO_VLLM_KILLS ?? 8);
-const NUM_REQUESTS = 80 * (NUM_KILLS + 1);
+const NUM_REQUESTS = Number(
+	process.env.NANO_VLLM_KILL_REQUESTS ?? 80 * (NUM_KILLS + 1),
+);
 
 const folder = temporaryFolder();
 const model = writeModel(folder);
+/** After its first write, at most: in keeping with how much there is to do. */
+const LIFE_MS = (300 * NUM_REQUESTS) / (80 * (NUM_KILLS + 1));
+/** Of those who are killed; the last --model counts. */
+const KILLED_MODEL =
+	process.env.NANO_VLLM_KILL_MODEL === undefined
+		? []
+		: [
+				...["-m", process.env.NANO_VLLM_KILL_MODEL],
+				...["--load-format", "auto", "--device", "cpu"],
+			];
 
 /** A line of an errors file. */
 interface ErrorRecord extends BatchRecord {
@@ -115,22 +128,23 @@ test(`killed ${NUM_KILLS} times at random moments: complete, each id once, what 
 	const more = `${JSON.stringify(tooLong)}\n{"cut\n${JSON.stringify(wrong)}\n${JSON.stringify(requestOf(3))}\n`;
 	const input = writeInput("killed.jsonl", NUM_REQUESTS, more);
 	const calm = join(folder, "calm.jsonl");
-	const undisturbed = await run(commandOf(input, calm));
+	const undisturbed = await run(commandOf(input, calm, ...KILLED_MODEL));
 	assert.equal(undisturbed.code, 0, undisturbed.stderr);
 
 	const output = join(folder, "stormy.jsonl");
+	const few = KILLED_MODEL.length > 0 ? [] : ["--max-num-seqs", "4"];
 	const random = randomSource(NUM_KILLS);
 	const sizes: number[] = [];
 	const sizeOf = () => (existsSync(output) ? readFileSync(output).length : 0);
 	for (let kill = 0; kill < NUM_KILLS; kill++) {
-		const running = start(commandOf(input, output, "--max-num-seqs", "4"));
+		const running = start(commandOf(input, output, ...few, ...KILLED_MODEL));
 		const before = sizeOf();
 		const isEnded = running.ended.then(() => true);
 		// At any moment from before the first write of this run to some after it.
 		const mayBeEarly = random.uniform() < 0.25;
 		while (!mayBeEarly && sizeOf() <= before)
 			if (await Promise.race([isEnded, sleep(5)])) break;
-		await Promise.race([isEnded, sleep(300 * random.uniform())]);
+		await Promise.race([isEnded, sleep(LIFE_MS * random.uniform())]);
 		running.process.kill("SIGKILL");
 		await running.ended;
 		sizes.push(sizeOf());
@@ -138,7 +152,7 @@ test(`killed ${NUM_KILLS} times at random moments: complete, each id once, what 
 	t.diagnostic(`bytes after each kill: ${sizes.join(", ")}`);
 	// And once more as a crash of the machine would leave it.
 	if (sizeOf() > 10) truncateSync(output, sizeOf() - 7);
-	const last = await run(commandOf(input, output));
+	const last = await run(commandOf(input, output, ...KILLED_MODEL));
 	assert.equal(last.code, 0, last.stderr);
 	assert.match(last.stderr, /lines? done · [\d,]+ before/);
 	const [expected, answers] = [answersOf(calm), answersOf(output)];
@@ -160,7 +174,7 @@ test(`killed ${NUM_KILLS} times at random moments: complete, each id once, what 
 	]);
 	assert.deepEqual(told(calm), told(output));
 	const bytes = readFileSync(output);
-	const again = await run(commandOf(input, output));
+	const again = await run(commandOf(input, output, ...KILLED_MODEL));
 	assert.equal(again.code, 0, again.stderr);
 	assert.deepEqual(readFileSync(output), bytes, "nothing was left to do");
 });

@@ -125,6 +125,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 	inspector: ["engine"],
 	server: ["errors", "config", "index"],
 	batch: ["errors"],
+	nats: ["errors", "batch"],
 	cli: [
 		"errors",
 		"config",
@@ -136,6 +137,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 		"batch",
 		"hub",
 		"inspect",
+		"nats",
 		"server",
 		"weights",
 	],
@@ -145,7 +147,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const PACKAGES: Readonly<Record<string, RegExp>> = {
 	tokenizer: /^@huggingface\/(tokenizers|jinja)$/,
 	server: /^(hono|zod)$/,
-	cli: /^(node:|(commander|@hono\/node-server|pino)$)/,
+	nats: /^@nats-io\/(nats-core|jetstream|kv|obj)$/,
+	cli: /^(node:|(commander|@hono\/node-server|@nats-io\/transport-node|pino)$)/,
 	platform: /^(webgpu|@mlc-ai\/web-xgrammar)$/,
 	structured: /^@mlc-ai\/web-xgrammar$/,
 	hub: /^@huggingface\/hub$/,
