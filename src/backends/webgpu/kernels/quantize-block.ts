@@ -2,9 +2,8 @@
  * A block of 32 numbers to q8_0 or q4_0, as WGSL text: the bits that ggml's quantize_row_q8_0_ref and quantize_row_q4_0_ref give
  * (ggml-quants.c), which round scale, reciprocal, product and sum to f32 one after another. Weights are often short numbers (bf16), many of
  * them just between two steps, so that the last bit of each decides. Scales below the least normal f32 count as none: there C's result is
- * undefined, and the half that is stored is 0.
+ * undefined, and the half that is stored is 0. Loops, not unrolled: the text is long to compile and short to run.
  */
-import { each } from "../wgsl.ts";
 import { EXACT_NUMBER } from "./exact-number.ts";
 
 /** A sum of `nibble` as it is kept. */
@@ -55,23 +54,23 @@ const Q8_0 = `  var scale = 0u;
   if (amax != 0u) { scale = bitsOf(over127(numberOf(amax))); }
   setScale(block, scale);
 ${INVERSE}
-${each(8, (w) => {
-	const bytes = [0, 1, 2, 3].map(
-		(i) => `(nearestByte(x[${4 * w + i}], inverse) << ${8 * i}u)`,
-	);
-	return `  values[block * 8u + ${w}u] = ${bytes.join(" | ")};`;
-})}`;
+  for (var w = 0u; w < 8u; w++) {
+    var word = 0u;
+    for (var i = 0u; i < 4u; i++) { word |= nearestByte(x[4u * w + i], inverse) << (8u * i); }
+    values[block * 8u + w] = word;
+  }`;
 
 const Q4_0 = `  let amax = extreme & 0x7fffffffu;
   let scale = select(0u, amax - ${3 << 23}u, amax >= ${4 << 23}u);
   let isNegative = 1u - (extreme >> 31u);
   setScale(block, scale | (isNegative << 31u));
 ${INVERSE}
-${each(4, (w) => {
-	const nibble = (i: number) => `nibble(x[${i}], inverse, isNegative)`;
-	const bytes = [0, 1, 2, 3].map(
-		(i) =>
-			`((${nibble(4 * w + i)} | (${nibble(16 + 4 * w + i)} << 4u)) << ${8 * i}u)`,
-	);
-	return `  values[block * 4u + ${w}u] = ${bytes.join(" | ")};`;
-})}`;
+  for (var w = 0u; w < 4u; w++) {
+    var word = 0u;
+    for (var i = 0u; i < 4u; i++) {
+      let low = nibble(x[4u * w + i], inverse, isNegative);
+      let high = nibble(x[16u + 4u * w + i], inverse, isNegative);
+      word |= (low | (high << 4u)) << (8u * i);
+    }
+    values[block * 4u + w] = word;
+  }`;
