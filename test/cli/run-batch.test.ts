@@ -36,8 +36,6 @@ const NUM_REQUESTS = Number(
 
 const folder = temporaryFolder();
 const model = writeModel(folder);
-/** After its first write, at most: in keeping with how much there is to do. */
-const LIFE_MS = (300 * NUM_REQUESTS) / (80 * (NUM_KILLS + 1));
 /** Of those who are killed; the last --model counts. */
 const KILLED_MODEL =
 	process.env.NANO_VLLM_KILL_MODEL === undefined
@@ -128,8 +126,11 @@ test(`killed ${NUM_KILLS} times at random moments: complete, each id once, what 
 	const more = `${JSON.stringify(tooLong)}\n{"cut\n${JSON.stringify(wrong)}\n${JSON.stringify(requestOf(3))}\n`;
 	const input = writeInput("killed.jsonl", NUM_REQUESTS, more);
 	const calm = join(folder, "calm.jsonl");
+	const began = performance.now();
 	const undisturbed = await run(commandOf(input, calm, ...KILLED_MODEL));
 	assert.equal(undisturbed.code, 0, undisturbed.stderr);
+	/** Of a process after its first write, at most: so that the kills are spread over most of the work. */
+	const lifeMs = (1.5 * (performance.now() - began)) / (NUM_KILLS + 1);
 
 	const output = join(folder, "stormy.jsonl");
 	const few = KILLED_MODEL.length > 0 ? [] : ["--max-num-seqs", "4"];
@@ -144,7 +145,7 @@ test(`killed ${NUM_KILLS} times at random moments: complete, each id once, what 
 		const mayBeEarly = random.uniform() < 0.25;
 		while (!mayBeEarly && sizeOf() <= before)
 			if (await Promise.race([isEnded, sleep(5)])) break;
-		await Promise.race([isEnded, sleep(LIFE_MS * random.uniform())]);
+		await Promise.race([isEnded, sleep(lifeMs * random.uniform())]);
 		running.process.kill("SIGKILL");
 		await running.ended;
 		sizes.push(sizeOf());
