@@ -171,9 +171,10 @@ function pressEscapeAtFirstWords(): Promise<string | null | undefined> {
 }
 
 test("Escape stops an answer; what is there stays", limits, async () => {
-	await setSampling(page, { "Longest answer, tokens": "", Temperature: "" });
+	// So hot that it hardly finds its end: an answer of a second would be over before a busy page shows its first words.
+	const hot = { Temperature: "2", "Top p": "1", "Top k": "0" };
+	await setSampling(page, { ...hot, "Longest answer, tokens": "" });
 	await page.getByLabel("Message").fill("Tell me a long story.");
-	// In the frame that shows its first words: the model is fast.
 	const pressed = page.evaluate(pressEscapeAtFirstWords);
 	await page.keyboard.press("Enter");
 	assert.equal(await pressed, "Message");
@@ -229,6 +230,28 @@ test(
 		await say(page, "word ".repeat(1500)).catch(() => {});
 		const trouble = await page.getByRole("alert").innerText();
 		assert.match(trouble, /1,?024/);
+	},
+);
+
+test(
+	"a worker that dies under an answer: the page says so, keeps the question, and loads again",
+	limits,
+	async () => {
+		await page.getByRole("button", { name: "New conversation" }).click();
+		await setSampling(page, { Temperature: "0", "Longest answer, tokens": "" });
+		await page.getByLabel("Message").fill("Tell me a long story.");
+		const [worker] = page.workers().filter((it) => /worker/.test(it.url()));
+		await page.keyboard.press("Enter");
+		await page.locator(".answer").waitFor();
+		void worker.evaluate(() => self.close()).catch(() => {});
+		await page.locator(".dot.failed").waitFor();
+		const trouble = page.locator(".answer").getByRole("alert");
+		assert.match(await trouble.innerText(), /worker/);
+		assert.equal(await page.locator(".question").count(), 1);
+		await page.getByRole("button", { name: "Load again" }).click();
+		await page.locator(".dot.ready").waitFor();
+		await setSampling(page, GREEDY);
+		assert.equal(await say(page, QUESTION), expected.trim());
 	},
 );
 
