@@ -17,6 +17,8 @@ import { Worker } from "./worker.ts";
 
 /** Between two looks for requests to hedge. */
 const TAIL_LOOK_SECONDS = 0.5;
+/** Where workers die faster than they answer, a job has no end. */
+const MOST_SECONDS = 30 * 24 * 3600;
 
 interface Seat {
 	worker: Worker;
@@ -91,6 +93,10 @@ export class Simulation {
 			const next = this.#events.next();
 			assert(next !== undefined, "something happens until all is answered");
 			assert(next.time >= this.#now, "time goes forward");
+			if (next.time > MOST_SECONDS)
+				throw new Error(
+					`the job has not ended in 30 days of simulated time: ${answerTimes.length} of ${this.#requests.length} requests are answered. Give workers more time between failures, or a longer wait for acknowledgements.`,
+				);
 			this.#now = next.time;
 			this.#handle(next.event);
 		}
