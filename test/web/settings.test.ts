@@ -104,7 +104,7 @@ test(
 		await page.locator(".dot.ready").waitFor();
 		await page.goto(`${site.url}#/settings`);
 		await page.getByRole("button", { name: "Unload" }).click();
-		assert.equal(await page.locator(".engine-chip").innerText(), "No model");
+		await page.locator(".engine-chip", { hasText: "No model" }).waitFor();
 		await page
 			.locator(".cached")
 			.getByRole("button", { name: /^Load/ })
