@@ -65,9 +65,10 @@ describe("playground", { skip }, () => {
 		await rows.first().waitFor();
 		assert.equal(await rows.count(), 2 * SCENARIOS.length);
 		await rows.first().getByRole("button").click();
+		await rows.nth(2 * SCENARIOS.length - 1).waitFor({ state: "detached" });
 		assert.equal(await rows.count(), 2 * SCENARIOS.length - 1);
 		await page.getByRole("button", { name: "Delete all" }).click();
-		assert.equal(await rows.count(), 0);
+		await rows.first().waitFor({ state: "detached" });
 	});
 
 	test("one's own prompts and settings, and the error where they cannot be", async () => {
