@@ -1,7 +1,7 @@
 /** Conversations with the model: the list, the one that is open, and how tokens are chosen. */
 import "./chat.css";
 import "./markdown.css";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Engine } from "../engine.ts";
 import { EngineStart } from "../needs-engine.tsx";
 import { session } from "../session.ts";
@@ -23,7 +23,9 @@ export function ChatPage() {
 	const conversation = current.value;
 	const live = liveOf(conversation);
 	const idle = live === null ? engine : null;
-	useEscape(() => (side === "none" ? live?.stop() : setSide("none")));
+	useEscape(() =>
+		side === "none" ? liveOf(current.value)?.stop() : setSide("none"),
+	);
 	const toggle = (which: Side) => setSide(side === which ? "none" : which);
 	const panels = useSideFocus(side);
 	return (
@@ -149,8 +151,9 @@ function useSideFocus(side: Side) {
 	return { list, sampling };
 }
 
+/** Heard from the render on, not from the frame after it: an answer may begin in between. */
 function useEscape(onEscape: () => void): void {
-	useEffect(() => {
+	useLayoutEffect(() => {
 		const onKeyDown = ({ key, defaultPrevented }: KeyboardEvent) => {
 			if (key === "Escape" && !defaultPrevented) onEscape();
 		};
