@@ -153,6 +153,23 @@ test(
 	},
 );
 
+/** Conversations in the browser's database. */
+function countKept(): Promise<number> {
+	return new Promise((resolve, reject) => {
+		const opening = indexedDB.open("nano-vllm-chat");
+		opening.onerror = () => reject(opening.error);
+		opening.onsuccess = () => {
+			const kept = opening.result.transaction("conversations");
+			const counting = kept.objectStore("conversations").count();
+			counting.onerror = () => reject(counting.error);
+			counting.onsuccess = () => {
+				opening.result.close();
+				resolve(counting.result);
+			};
+		};
+	});
+}
+
 /** @returns the label of what had the focus */
 function pressEscapeAtFirstWords(): Promise<string | null | undefined> {
 	const numBefore = document.querySelectorAll(".answer").length;
@@ -216,6 +233,8 @@ test(
 			.getByRole("button", { name: "Delete" })
 			.click();
 		assert.deepEqual(await conversations().allInnerTexts(), [QUESTION]);
+		// A page that is left at once may take the deletion with it.
+		while ((await page.evaluate(countKept)) !== 1);
 		await page.reload();
 		await conversations().waitFor();
 		assert.deepEqual(await conversations().allInnerTexts(), [QUESTION]);
