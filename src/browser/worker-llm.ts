@@ -18,6 +18,7 @@ import type {
 	GenerateProgress,
 	RequestOptions,
 } from "../requests/options.ts";
+import { createRelay } from "../requests/relay.ts";
 import type { ChatMessage, RenderOptions } from "../tokenizer/chat-template.ts";
 import type { ModelFiles } from "../weights/source.ts";
 import { packModel, packOptions } from "./portable.ts";
@@ -279,34 +280,14 @@ export class WorkerLLM {
 	): AsyncGenerator<CompletionDelta, RequestOutput, void> {
 		const left = new AbortController();
 		const signals = signal ? [signal, left.signal] : [left.signal];
-		const deltas: CompletionDelta[] = [];
-		let wake = () => {};
-		let settled = false;
-		const onNews = (news: unknown) => {
-			deltas.push(news as CompletionDelta);
-			wake();
-		};
+		const deltas = createRelay<CompletionDelta>();
+		const onNews = (news: unknown) => deltas.push(news as CompletionDelta);
 		const either = AbortSignal.any(signals);
 		const done = this.#call(method, args, either, onNews);
-		const end = () => {
-			settled = true;
-			wake();
-		};
-		done.then(end, end);
 		try {
-			for (let at = 0; ; ) {
-				signal?.throwIfAborted();
-				if (at < deltas.length) {
-					yield deltas[at++];
-					if (at === deltas.length) deltas.length = at = 0;
-				} else if (settled) return await done;
-				else
-					await new Promise<void>((resolve) => {
-						wake = resolve;
-					});
-			}
+			return yield* deltas.read(done, signal);
 		} finally {
-			if (!settled) left.abort();
+			left.abort(); // nothing to a call that is over
 		}
 	}
 }

@@ -18,6 +18,7 @@ import { afterThought } from "../structured/thought.ts";
 import { createDetokenizer } from "../tokenizer/detokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerateOptions, OneOrMany, RequestOptions } from "./options.ts";
+import { createRelay } from "./relay.ts";
 import {
 	createSubmissions,
 	labelled,
@@ -184,37 +185,16 @@ export class RequestRunner {
 			options,
 			this.#parts.rules,
 		);
-		const deltas: CompletionDelta[] = [];
-		let wake = () => {};
-		const onDelta = (delta: CompletionDelta) => {
-			deltas.push(delta);
-			wake();
-		};
+		const deltas = createRelay<CompletionDelta>();
 		const [{ requestId, done }] = await this.#submitAll(
 			submissions,
 			options,
-			onDelta,
+			deltas.push,
 		);
-		let settled = false;
-		const end = () => {
-			settled = true;
-			wake();
-		};
-		done.then(end, end);
 		const stop = () => this.#parts.engine.abort(requestId);
 		signal?.addEventListener("abort", stop, { once: true });
 		try {
-			for (let at = 0; ; ) {
-				signal?.throwIfAborted();
-				if (at < deltas.length) {
-					yield deltas[at++];
-					if (at === deltas.length) deltas.length = at = 0;
-				} else if (settled) return await done;
-				else
-					await new Promise<void>((resolve) => {
-						wake = resolve;
-					});
-			}
+			return yield* deltas.read(done, signal);
 		} finally {
 			signal?.removeEventListener("abort", stop);
 			stop();

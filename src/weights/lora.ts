@@ -22,6 +22,7 @@ import type { ModelFiles } from "./source.ts";
 
 export const ADAPTER_CONFIG = "adapter_config.json";
 export const ADAPTER_TENSORS = "adapter_model.safetensors";
+const MAX_HALF = 65504;
 
 /** What a model has room for. */
 export interface AdapterRoom {
@@ -173,7 +174,19 @@ async function readPair(
 	const scale = config.scaleOf(name);
 	const scaled = await readMatrix(source, b, signal);
 	for (let i = 0; i < scaled.length; i++) scaled[i] *= scale;
-	return { rank, a: await readMatrix(source, a, signal), b: scaled };
+	const plain = await readMatrix(source, a, signal);
+	checkRange(`${name}: lora_A`, plain);
+	checkRange(`${name}: lora_B times its scale`, scaled);
+	return { rank, a: plain, b: scaled };
+}
+
+/** Some devices keep adapters as halves; none loads what others cannot. */
+function checkRange(what: string, values: Float32Array): void {
+	const wrong = values.findIndex((x) => !(Math.abs(x) <= MAX_HALF));
+	if (wrong >= 0)
+		throw invalidAdapter(
+			`${what} has the number ${values[wrong]}; adapters are kept as halves, which end at ${MAX_HALF}`,
+		);
 }
 
 async function readMatrix(

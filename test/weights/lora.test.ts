@@ -156,6 +156,8 @@ const WRONG: readonly Wrong[] = [
 	{ what: "anything else", tensors: (t) => renamed(t, "base_model.model.score.weight"), code: "unsupported_adapter", message: /no low-rank matrices/ },
 	{ what: "other columns", tensors: (t) => ({ ...t, [A]: { ...t[A], shape: [4, 2] } }), code: "shape_mismatch", message: /wanted lora_A \[r, 4\] and lora_B \[6, r\], got \[4,2\] and \[6,2\]/ },
 	{ what: "a number that is none", tensors: (t) => ({ ...t, [B]: { ...t[B], data: t[B].data.map((x, i) => (i === 5 ? NaN : x)) } }), code: "nan_weights", message: /element 5 is NaN/ },
+	{ what: "a number no half can hold", tensors: (t) => ({ ...t, [A]: { ...t[A], data: t[A].data.map((x, i) => (i === 3 ? -7e4 : x)) } }), code: "invalid_adapter", message: /lora_A has the number -70000; .* end at 65504/ },
+	{ what: "one the scale makes too large", tensors: (t) => ({ ...t, [B]: { ...t[B], data: t[B].data.map((x, i) => (i === 5 ? 3e4 : x)) } }), code: "invalid_adapter", message: /lora_B times its scale has the number 90000;/ },
 ];
 
 for (const { what, config = {}, tensors, files, code, message } of WRONG)

@@ -16,7 +16,6 @@ import { type Gpu, USAGE } from "./device.ts";
 import { smallStride } from "./kernels/lora-columns.ts";
 import { BYTES, paddedRows, roundUp, type Storage, stride } from "./layout.ts";
 import { placeOfRow, type RowLayout, rowLayouts } from "./row-layout.ts";
-import { MAX_HALF } from "./wgsl.ts";
 
 /** The slots of one linear. */
 export interface OpSlots {
@@ -196,11 +195,9 @@ function packTarget(
 	}
 }
 
-/** Numbers no half can hold become the largest that it can: no trained adapter has any. */
+/** All numbers fit into halves: weights/lora.ts refuses others. */
 function stored(values: Float32Array<ArrayBuffer>, storage: Storage) {
 	if (storage === "f32") return values.buffer;
-	for (let i = 0; i < values.length; i++)
-		values[i] = Math.max(-MAX_HALF, Math.min(values[i], MAX_HALF));
 	const halves = new Uint16Array(values.length);
 	float32ToFloat16(values, halves);
 	return halves.buffer;
