@@ -48,3 +48,10 @@ export class NanoVllmError extends Error {
 export function assert(condition: unknown, law: string): asserts condition {
 	if (!condition) throw new Error(`nano-vllm bug: ${law}`);
 }
+
+/** The error itself where it is one of ours; else backend_failed, saying what went wrong. */
+export function asNanoVllmError(cause: unknown, what: string): NanoVllmError {
+	if (cause instanceof NanoVllmError) return cause;
+	const message = cause instanceof Error ? cause.message : String(cause);
+	return new NanoVllmError("backend_failed", `${what}: ${message}`, { cause });
+}

@@ -1,28 +1,23 @@
 /**
- * The step loop: schedule, pack, submit, read, hand tokens out. Knows requests as token ids; text is the business of their sinks.
+ * The step loop: schedule, pack, submit, read, hand tokens out. Knows requests as token ids; what they are told is request-book.ts's.
  * Where the backend can, step n+1 is scheduled and submitted while step n runs, and ids are read one step late (vLLM's async
  * scheduling): a row of a sequence that turned out finished is dropped.
  */
 import type { Executable, StepOutput } from "../backends/backend.ts";
-import { assert, NanoVllmError } from "../errors.ts";
+import { asNanoVllmError, assert, NanoVllmError } from "../errors.ts";
 import { type Adapter, AdapterSlots } from "./adapters.ts";
 import { createPacker, type PackedStep } from "./batch.ts";
 import { BlockManager } from "./block-manager.ts";
 import { type EngineStats, engineStats, StepCounts } from "./engine-stats.ts";
 import type { EngineListener, SnapshotEvent } from "./events.ts";
-import { MaskWait } from "./mask-wait.ts";
 import { newSequences } from "./new-sequences.ts";
 import { Observer } from "./observer.ts";
-import type {
-	EngineRequest,
-	LogprobEntry,
-	RequestMetrics,
-	RequestSink,
-} from "./request.ts";
+import type { EngineRequest, RequestMetrics } from "./request.ts";
+import { RequestBook } from "./request-book.ts";
 import { logprobsOf, rowError } from "./row-results.ts";
 import { SaltedRoots } from "./salted-roots.ts";
 import { Scheduler } from "./scheduler.ts";
-import type { Sequence, StepRow } from "./sequence.ts";
+import type { StepRow } from "./sequence.ts";
 import { type Observed, takeSnapshot } from "./snapshot.ts";
 import { StepGate, type StepWaiter } from "./step-gate.ts";
 
@@ -43,15 +38,6 @@ export interface LlmEngineConfig {
 	readonly yieldToEventLoop: () => Promise<void>;
 }
 
-interface RequestState extends EngineRequest {
-	readonly sequences: readonly Sequence[];
-	readonly metrics: RequestMetrics;
-	/** Sequences handed to the scheduler: the first at once, the others when it has computed the prompt. */
-	numStarted: number;
-	/** Sequences whose end the sink was not told yet. */
-	readonly unfinished: Set<Sequence>;
-}
-
 interface Flight {
 	readonly step: number;
 	/** Who asked for this step of a paused engine. */
@@ -68,13 +54,7 @@ export class LlmEngine {
 	readonly #salts: SaltedRoots;
 	readonly #scheduler: Scheduler;
 	readonly #pack: ReturnType<typeof createPacker>;
-	readonly #requests = new Map<string, RequestState>();
-	/** Those whose prompt the step about to run completes: their other sequences follow it. */
-	readonly #computed: RequestState[] = [];
-	/** Constrained sequences whose next mask is being worked out. */
-	readonly #unmasked = new MaskWait((seq, cause) =>
-		this.#fail(seq, asNanoVllmError(cause, "a constraint failed")),
-	);
+	readonly #book: RequestBook;
 	readonly #gate = new StepGate();
 	/** What it is that listeners are told about. */
 	readonly #observed: Observed;
@@ -98,46 +78,34 @@ export class LlmEngine {
 		this.#salts = new SaltedRoots(executable.numBlocks);
 		this.#scheduler = new Scheduler(config, this.#blocks, this.#adapters);
 		this.#pack = createPacker(config, (it) => this.#adapters.slotOf(it));
+		this.#book = new RequestBook({
+			scheduler: this.#scheduler,
+			counts: this.#counts,
+			observer: () => this.#observer,
+			now: config.now,
+		});
 		this.#observed = this.#whatIsObserved();
 	}
 
 	/** Queues a request and starts the loop if it rests. Prompt and parameters are checked by the caller. @throws engine_closed */
 	add(request: EngineRequest): RequestMetrics {
 		if (this.#closed !== null) throw this.#closed;
-		const { requestId, adapter = null, cacheSalt = null } = request;
+		const { adapter = null, cacheSalt = null } = request;
 		const saltedRoot =
 			cacheSalt === null ? null : this.#salts.rootOf(adapter, cacheSalt);
-		assert(!this.#requests.has(requestId), `request id ${requestId} is new`);
 		const { seed } = this.#config;
 		const arrival = this.#numArrivals;
 		const sequences = newSequences(request, arrival, saltedRoot, seed);
 		this.#numArrivals += sequences.length;
-		const metrics: RequestMetrics = {
-			arrivalMs: this.#config.now(),
-			firstScheduledMs: null,
-			firstTokenMs: null,
-			finishedMs: null,
-			numPreemptions: 0,
-		};
-		const unfinished = new Set(sequences);
-		const state = { ...request, sequences, metrics, unfinished };
-		this.#requests.set(requestId, { ...state, numStarted: 1 });
-		this.#queue(sequences[0]);
+		const metrics = this.#book.add(request, sequences);
 		this.#loop ??= this.#run();
-		this.#unmasked.stop();
+		this.#book.masks.stop();
 		return metrics;
 	}
 
 	/** Ends a request now with what it has; unknown and finished ids are ignored. */
 	abort(requestId: string): void {
-		const request = this.#requests.get(requestId);
-		if (request === undefined) return;
-		this.#start(request);
-		for (const seq of request.sequences) {
-			if (seq.isFinished) continue;
-			this.#scheduler.finish(seq, "abort");
-			this.#finished(request, seq);
-		}
+		this.#book.abort(requestId);
 	}
 
 	/** Tells a listener everything as it is, then what changes. One that throws is dropped. @returns a function that ends it */
@@ -165,7 +133,7 @@ export class LlmEngine {
 		}
 		if (this.#loop === null) return;
 		const rest = this.#gate.rest();
-		this.#unmasked.stop();
+		this.#book.masks.stop();
 		await rest;
 	}
 
@@ -173,7 +141,7 @@ export class LlmEngine {
 		if (!this.#gate.isShut) return;
 		this.#gate.open();
 		this.#observer?.paused(false);
-		this.#unmasked.stop();
+		this.#book.masks.stop();
 	}
 
 	/** Runs one step of a paused engine. Resolves when its results were read, at once where there is nothing to run. @throws not_paused, and why a step failed */
@@ -186,7 +154,7 @@ export class LlmEngine {
 			);
 		if (this.#loop === null) return;
 		const accepted = this.#gate.step();
-		this.#unmasked.stop();
+		this.#book.masks.stop();
 		await accepted;
 	}
 
@@ -215,7 +183,7 @@ export class LlmEngine {
 			"engine_closed",
 			"the engine was closed. Load the model again.",
 		);
-		this.#failAll(this.#closed);
+		this.#book.failAll(this.#closed);
 		await this.#loop;
 		await this.#executable.close();
 	}
@@ -236,8 +204,7 @@ export class LlmEngine {
 			blocks: this.#blocks,
 			scheduler: this.#scheduler,
 			now: config.now,
-			arrivalMsOf: ({ requestId }) =>
-				this.#requests.get(requestId)?.metrics.arrivalMs ?? config.now(),
+			arrivalMsOf: (seq) => this.#book.arrivalMsOf(seq) ?? config.now(),
 			progress: () => ({
 				numSteps: this.#counts.numSteps,
 				isPaused: this.#gate.isShut,
@@ -257,17 +224,17 @@ export class LlmEngine {
 		try {
 			await null; // so that requests added together share the first step
 			for (;;) {
-				if (flight !== null && this.#unmasked.size > 0)
-					await Promise.race([this.#unmasked.next(), settled(flight.output)]);
+				if (flight !== null && this.#book.masks.size > 0)
+					await Promise.race([this.#book.masks.next(), settled(flight.output)]);
 				const step = this.#gate.letsThrough ? this.#prepare() : null;
 				for (const { slot, adapter } of this.#adapters.takeWrites())
 					await this.#executable.writeAdapter(slot, adapter.weights);
 				const next = step && this.#launch(step);
 				if (next === null && flight === null) {
-					if (this.#requests.size === 0) break;
+					if (this.#book.size === 0) break;
 					if (!this.#gate.letsThrough) this.#gate.rests();
-					else if (this.#unmasked.size === 0) break;
-					await this.#unmasked.next();
+					else if (this.#book.masks.size === 0) break;
+					await this.#book.masks.next();
 					continue;
 				}
 				const due: Flight | null = overlap ? flight : next;
@@ -275,18 +242,14 @@ export class LlmEngine {
 				if (due !== null) this.#accept(due, await due.output);
 				if (!this.#executable.overlaps) await this.#config.yieldToEventLoop();
 			}
-			assert(
-				this.#requests.size === 0,
-				"an idle engine has no unfinished request",
-			);
+			assert(this.#book.size === 0, "an idle engine has no unfinished request");
 			this.#scheduler.checkIntegrity();
 			this.#salts.checkIntegrity();
 		} catch (cause) {
 			await flight?.output.catch(() => {});
-			this.#computed.length = 0;
 			this.#observer?.submitted();
 			this.#closed = asNanoVllmError(cause, "a step failed");
-			this.#failAll(this.#closed);
+			this.#book.failAll(this.#closed);
 		} finally {
 			this.#loop = null;
 			this.#gate.ended(this.#closed);
@@ -304,7 +267,7 @@ export class LlmEngine {
 		this.#counts.count(batch);
 		for (const { seq, start, numTokens, samples } of batch.scheduled) {
 			const prompt = Math.min(numTokens, seq.numPromptTokens - start);
-			if (prompt > 0) this.#prefilled(seq, prompt, samples);
+			if (prompt > 0) this.#book.prefilled(seq, prompt, samples);
 		}
 		this.#observer?.scheduled(batch);
 		return this.#pack(batch);
@@ -314,34 +277,13 @@ export class LlmEngine {
 		const output = this.#executable.submit(input);
 		output.catch(() => {}); // heard where it is awaited
 		this.#observer?.submitted();
-		if (this.#computed.length > 0)
-			for (const request of this.#computed.splice(0)) this.#start(request);
+		this.#book.submitted();
 		return {
 			step: this.#counts.numSteps,
 			waiter: this.#gate.begin(),
 			rows,
 			output,
 		};
-	}
-
-	#prefilled(seq: Sequence, numTokens: number, done: boolean): void {
-		this.#counts.numPromptTokens += numTokens;
-		const request = this.#requests.get(seq.requestId);
-		if (request === undefined) return;
-		request.metrics.firstScheduledMs ??= this.#config.now();
-		if (done && request.numStarted < request.sequences.length)
-			this.#computed.push(request);
-	}
-
-	/** Queues the sequences that wait for the first one's prompt. */
-	#start(request: RequestState): void {
-		while (request.numStarted < request.sequences.length)
-			this.#queue(request.sequences[request.numStarted++]);
-	}
-
-	#queue(seq: Sequence): void {
-		this.#scheduler.add(seq);
-		this.#observer?.arrived(seq);
 	}
 
 	#accept({ step, waiter, rows }: Flight, output: StepOutput): void {
@@ -359,111 +301,26 @@ export class LlmEngine {
 			const { seq, position } = rows[r];
 			const entries = logprobsOf(output.logprobs, r) ?? [];
 			const failure = output.failedRows.get(r);
-			if (failure !== undefined) this.#fail(seq, rowError(failure));
-			else
-				this.#deliver(seq, (sink) => sink.onPromptLogprobs(position, entries));
+			if (failure !== undefined) this.#book.fail(seq, rowError(failure));
+			else this.#book.scored(seq, position, entries);
 		}
 		for (let r = 0; r < numSampleRows; r++) {
 			const { seq } = rows[r];
 			if (seq.pendingRow === rows[r]) seq.pendingRow = null;
 			if (seq.isFinished) continue;
 			const failure = output.failedRows.get(r);
-			if (failure !== undefined) this.#fail(seq, rowError(failure));
+			if (failure !== undefined) this.#book.fail(seq, rowError(failure));
 			else
-				this.#append(seq, output.tokenIds[r], logprobsOf(output.logprobs, r));
+				this.#book.append(
+					seq,
+					output.tokenIds[r],
+					logprobsOf(output.logprobs, r),
+				);
 		}
-	}
-
-	#append(
-		seq: Sequence,
-		tokenId: number,
-		logprobs: readonly LogprobEntry[] | null,
-	): void {
-		const { params, numPromptTokens } = seq;
-		seq.appendToken(tokenId);
-		this.#observer?.token(seq, tokenId);
-		this.#counts.numGenerationTokens++;
-		const numOutput = seq.numTokens - numPromptTokens;
-		const mayStop = numOutput >= params.minTokens;
-		const isEos = mayStop && params.eosTokenIds.includes(tokenId);
-		const isStop = isEos || (mayStop && params.stopTokenIds.includes(tokenId));
-		this.#deliver(seq, (sink, { metrics }) => {
-			if (metrics.firstTokenMs === null)
-				metrics.firstTokenMs = this.#config.now();
-			const text = sink.onToken(seq, tokenId, isStop, logprobs);
-			if (isStop) this.#scheduler.finish(seq, "stop", isEos ? null : tokenId);
-			else if (text !== null) this.#scheduler.finish(seq, "stop", text);
-			else if (numOutput >= params.maxOutputTokens)
-				this.#scheduler.finish(seq, "length");
-		});
-		if (seq.isFinished || seq.constraint === null) return;
-		seq.constraint.accept(tokenId);
-		this.#unmasked.add(seq);
-	}
-
-	/** Hands something to the sequence's sink and closes the books if that ended it. */
-	#deliver(
-		seq: Sequence,
-		hand: (sink: RequestSink, request: RequestState) => void,
-	): void {
-		const request = this.#requests.get(seq.requestId);
-		if (request === undefined || seq.isFinished) return;
-		try {
-			hand(request.sink, request);
-		} catch (cause) {
-			this.#fail(seq, asNanoVllmError(cause, "a request's listener failed"));
-			return;
-		}
-		if (seq.isFinished) this.#finished(request, seq);
-	}
-
-	/** Once per sequence: a sink that aborts its own request has closed the books already. */
-	#finished(request: RequestState, seq: Sequence): void {
-		const { metrics, unfinished } = request;
-		if (!unfinished.delete(seq)) return;
-		metrics.numPreemptions += seq.numPreemptions;
-		this.#unmasked.delete(seq);
-		this.#unmasked.stop();
-		this.#observer?.ended(seq);
-		seq.constraint?.dispose();
-		if (unfinished.size === 0) {
-			metrics.finishedMs = this.#config.now();
-			this.#requests.delete(request.requestId);
-		}
-		try {
-			request.sink.onFinish(seq);
-		} catch {
-			// The request is over and its owner was told; there is nobody else to tell.
-		}
-	}
-
-	/** Fails the whole request of a sequence. */
-	#fail(seq: Sequence, error: NanoVllmError): void {
-		const request = this.#requests.get(seq.requestId);
-		if (request === undefined) return;
-		this.#start(request);
-		for (const each of request.sequences) {
-			if (each.isFinished) continue;
-			this.#scheduler.fail(each, error);
-			this.#finished(request, each);
-		}
-	}
-
-	#failAll(error: NanoVllmError): void {
-		for (const { sequences } of [...this.#requests.values()])
-			this.#fail(sequences[0], error);
 	}
 }
 
 /** Resolves when the promise is settled, however. */
 async function settled(promise: Promise<unknown>): Promise<void> {
 	await promise.catch(() => {});
-}
-
-function asNanoVllmError(cause: unknown, what: string): NanoVllmError {
-	if (cause instanceof NanoVllmError) return cause;
-	const message = cause instanceof Error ? cause.message : String(cause);
-	return new NanoVllmError("backend_failed", `${what}: ${message}`, {
-		cause,
-	});
 }
