@@ -6,14 +6,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { LineSet } from "../src/batch/line-set.ts";
-import { readLines } from "../src/batch/lines.ts";
-import { runBatch } from "../src/batch/run-batch.ts";
-import { batchEngine } from "../src/cli/batch-engine.ts";
-import { chunksOf, GrowingFile } from "../src/cli/batch-files.ts";
 import { LLM } from "../src/index.ts";
+import { answerFile, batchLine } from "./batch-files.ts";
 
 const { values } = parseArgs({
 	options: {
@@ -43,12 +38,7 @@ const input = join(folder, "in.jsonl");
 writeFileSync(
 	input,
 	requests
-		.map(({ prompt, maxTokens }, i) => {
-			const sampling = { temperature: 0, ignore_eos: true };
-			const body = { prompt, max_tokens: maxTokens, ...sampling };
-			const url = "/v1/completions";
-			return `${JSON.stringify({ custom_id: `${i}`, method: "POST", url, body })}\n`;
-		})
+		.map(({ prompt, maxTokens }, i) => batchLine(i, prompt, maxTokens))
 		.join(""),
 );
 
@@ -63,25 +53,8 @@ async function library(): Promise<void> {
 	);
 }
 
-async function files(round: number): Promise<void> {
-	const output = await GrowingFile.open(join(folder, `out${round}.jsonl`));
-	const errors = await GrowingFile.open(join(folder, `errors${round}.jsonl`));
-	const { numDone, numFailed } = await runBatch({
-		jobId: "bench",
-		lines: readLines(chunksOf(input), 1e6, true),
-		answered: new LineSet(),
-		reported: new LineSet(),
-		output,
-		errors,
-		engine: batchEngine(llm, {}),
-		sleep,
-		signal: new AbortController().signal,
-	});
-	await output.close();
-	await errors.close();
-	if (numDone !== numPrompts || numFailed !== 0)
-		throw new Error(`${numDone} done, ${numFailed} failed`);
-}
+const files = (round: number): Promise<void> =>
+	answerFile(llm, input, folder, round, numPrompts);
 
 interface Figures {
 	readonly outputTokensPerSecond: number;

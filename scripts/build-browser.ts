@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { filesByName, PAGE_BUILD } from "./page-build.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -23,22 +24,10 @@ export async function buildPage(): Promise<ReadonlyMap<string, Uint8Array>> {
 	const { outputFiles } = await build({
 		entryPoints: ENTRIES,
 		absWorkingDir: root,
-		bundle: true,
-		splitting: true,
+		...PAGE_BUILD,
 		minify: true,
-		format: "esm",
-		platform: "browser",
-		target: "es2022",
-		outdir: "/",
-		write: false,
-		logLevel: "silent",
 	});
-	const files = new Map<string, Uint8Array>(
-		outputFiles.map(({ path, contents }) => [
-			path.replace(/^.*[\\/]/, ""),
-			contents,
-		]),
-	);
+	const files = filesByName(outputFiles);
 	// As it is: a script that calls itself a module, fetched by the grammar worker alone.
 	const xgrammar = import.meta.resolve("@mlc-ai/web-xgrammar");
 	return files.set("web-xgrammar.js", readFileSync(new URL(xgrammar)));

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { build, type Metafile } from "esbuild";
+import { PAGE_BUILD } from "./page-build.ts";
 
 /** Bytes of the engine, its WebGPU backend and the tokenizer: all that runs a checkpoint of safetensors. */
 const BUDGET_BYTES = 120_000;
@@ -53,16 +54,9 @@ export async function measureSizes(): Promise<Size[]> {
 	const { outputFiles, metafile } = await build({
 		entryPoints: ["src/browser.ts", "src/browser/llm-worker.ts"],
 		absWorkingDir: root,
-		bundle: true,
-		splitting: true,
+		...PAGE_BUILD,
 		minify: true,
-		format: "esm",
-		platform: "browser",
-		target: "es2022",
-		outdir: "/",
-		write: false,
 		metafile: true,
-		logLevel: "silent",
 	});
 	const chunks = outputFiles.map(({ path, contents }) => ({ path, contents }));
 	const seen = new Set<string>();

@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
 import type { Browser, Page } from "playwright-core";
+import { filesByName, PAGE_BUILD } from "../../scripts/page-build.ts";
 import { createRandom } from "../../src/cli/workload.ts";
 import { launchChromium } from "../../test/browser/chromium.ts";
 import { serve } from "../../test/browser/server.ts";
@@ -105,22 +106,10 @@ async function pageFiles(): Promise<Map<string, Uint8Array | string>> {
 			"llm-worker": pathOf("../../src/browser/llm-worker.ts"),
 			worker: pathOf("../../src/backends/cpu/worker.ts"),
 		},
-		bundle: true,
-		splitting: true,
+		...PAGE_BUILD,
 		minify: true,
-		format: "esm",
-		platform: "browser",
-		target: "es2022",
-		outdir: "/",
-		write: false,
-		logLevel: "silent",
 	});
-	const files = new Map<string, Uint8Array | string>(
-		outputFiles.map(({ path, contents }) => [
-			path.replace(/^.*[\\/]/, ""),
-			contents,
-		]),
-	);
+	const files = filesByName<string>(outputFiles);
 	return files.set(
 		"page.html",
 		`<!doctype html><title>peers</title><input type="file"><script type="module" src="browser-page.js"></script>`,

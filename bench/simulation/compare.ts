@@ -6,15 +6,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { LineSet } from "../../src/batch/line-set.ts";
-import { readLines } from "../../src/batch/lines.ts";
-import { runBatch } from "../../src/batch/run-batch.ts";
-import { batchEngine } from "../../src/cli/batch-engine.ts";
-import { chunksOf, GrowingFile } from "../../src/cli/batch-files.ts";
 import { createRandom, randomPrompt } from "../../src/cli/workload.ts";
 import { LLM } from "../../src/index.ts";
+import { answerFile, batchLine } from "../batch-files.ts";
 import { drawLengths } from "./lengths.ts";
 import { DEFAULTS, type Lengths } from "./scenario.ts";
 import type { EngineProfile } from "./step-time.ts";
@@ -53,15 +48,14 @@ const prompts = requests.map(({ promptLen }) =>
 	randomPrompt(promptLen, vocabSize, random),
 );
 const input = join(folder, "in.jsonl");
-writeFileSync(input, requests.map(lineOf).join(""));
-
-function lineOf({ outputLen }: Lengths, i: number): string {
-	const prompt = [...prompts[i].promptTokenIds];
-	const sampling = { temperature: 0, ignore_eos: true };
-	const body = { prompt, max_tokens: outputLen, ...sampling };
-	const url = "/v1/completions";
-	return `${JSON.stringify({ custom_id: `${i}`, method: "POST", url, body })}\n`;
-}
+writeFileSync(
+	input,
+	requests
+		.map(({ outputLen }, i) =>
+			batchLine(i, [...prompts[i].promptTokenIds], outputLen),
+		)
+		.join(""),
+);
 
 /** Seconds by the clock, and of CPU. */
 interface Spent {
@@ -124,30 +118,6 @@ async function measureProfile(): Promise<(clock: Clock) => EngineProfile> {
 	});
 }
 
-async function answerFile(round: number): Promise<Spent> {
-	const output = await GrowingFile.open(join(folder, `out${round}.jsonl`));
-	const errors = await GrowingFile.open(join(folder, `errors${round}.jsonl`));
-	let counts = { numDone: 0, numFailed: 0 };
-	const time = await spent(async () => {
-		counts = await runBatch({
-			jobId: "bench",
-			lines: readLines(chunksOf(input), 1e6, true),
-			answered: new LineSet(),
-			reported: new LineSet(),
-			output,
-			errors,
-			engine: batchEngine(llm, {}),
-			sleep,
-			signal: new AbortController().signal,
-		});
-	});
-	await output.close();
-	await errors.close();
-	if (counts.numDone !== requests.length || counts.numFailed !== 0)
-		throw new Error(`${counts.numDone} done, ${counts.numFailed} failed`);
-	return time;
-}
-
 function simulated(profile: EngineProfile): number {
 	const oneWorker = { ...DEFAULTS, requests, numWorkers: 1, profile };
 	const instant = { dispatchSeconds: 0, latencySeconds: 0, hedgeFactor: null };
@@ -157,7 +127,9 @@ function simulated(profile: EngineProfile): number {
 const rounds: { clock: Clock; measured: number; simulated: number }[] = [];
 for (let round = 0; round < Number(values.rounds); round++) {
 	const profileOf = await measureProfile();
-	const time = await answerFile(round);
+	const time = await spent(() =>
+		answerFile(llm, input, folder, round, requests.length),
+	);
 	for (const clock of ["wall", "cpu"] as const) {
 		const row = {
 			clock,

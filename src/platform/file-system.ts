@@ -1,4 +1,5 @@
 /** The few file operations a download cache needs. Paths use "/" on every system. Knows nothing of hubs. */
+import { NanoVllmError } from "../errors.ts";
 
 export interface FileStats {
 	readonly size: number;
@@ -52,4 +53,23 @@ export interface FileSystem {
 		run: () => Promise<T>,
 	): Promise<T>;
 	createDigest(algorithm: "sha1" | "sha256"): Digest;
+}
+
+/** Runs an operation; what the system says becomes download_failed, in the words of `explain`: its name for it, and the mend. */
+export async function tell<T>(
+	verb: string,
+	path: string,
+	run: () => Promise<T>,
+	explain: (cause: unknown) => { readonly said: string; readonly mend: string },
+): Promise<T> {
+	try {
+		return await run();
+	} catch (cause) {
+		const { said, mend } = explain(cause);
+		throw new NanoVllmError(
+			"download_failed",
+			`${path}: could not be ${verb} (${said}). ${mend}`,
+			{ cause },
+		);
+	}
 }

@@ -16,8 +16,11 @@ import {
 } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, relative, sep } from "node:path";
-import { NanoVllmError } from "../errors.ts";
-import type { FileSystem, FileWriter } from "./file-system.ts";
+import {
+	type FileSystem,
+	type FileWriter,
+	tell as tellIn,
+} from "./file-system.ts";
 
 const MENDS: Readonly<Record<string, string>> = {
 	ENOSPC: "The disk is full. Free some room, or set HF_HOME to another disk.",
@@ -38,22 +41,15 @@ const isAbsent = (error: unknown): boolean =>
 	codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR";
 
 /** Runs an operation; what the system says becomes download_failed. */
-async function tell<T>(
+const tell = <T>(
 	verb: string,
 	path: string,
 	run: () => Promise<T>,
-): Promise<T> {
-	try {
-		return await run();
-	} catch (cause) {
-		const code = codeOf(cause) ?? String(cause);
-		throw new NanoVllmError(
-			"download_failed",
-			`${path}: could not be ${verb} (${code}). ${MENDS[code] ?? "Check the disk, then try again."}`,
-			{ cause },
-		);
-	}
-}
+): Promise<T> =>
+	tellIn(verb, path, run, (cause) => {
+		const said = codeOf(cause) ?? String(cause);
+		return { said, mend: MENDS[said] ?? "Check the disk, then try again." };
+	});
 
 /** The result, or `fallback` where there is no such file. */
 async function unlessAbsent<T, F>(

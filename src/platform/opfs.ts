@@ -5,7 +5,11 @@
  */
 import { NanoVllmError } from "../errors.ts";
 import { checkInside, type FileMap, fileMap } from "../weights/source.ts";
-import type { FileSystem, FileWriter } from "./file-system.ts";
+import {
+	type FileSystem,
+	type FileWriter,
+	tell as tellIn,
+} from "./file-system.ts";
 import { createDigest } from "./sha.ts";
 
 /** What of the standard TypeScript does not know. */
@@ -158,22 +162,17 @@ export async function opfsFolder(path: string): Promise<FileMap> {
 }
 
 /** Runs an operation; what the browser says becomes download_failed. */
-async function tell<T>(
+const tell = <T>(
 	verb: string,
 	path: string,
 	run: () => Promise<T>,
-): Promise<T> {
-	try {
-		return await run();
-	} catch (cause) {
+): Promise<T> =>
+	tellIn(verb, path, run, (cause) => {
 		const { name, message } = cause as Error;
-		throw new NanoVllmError(
-			"download_failed",
-			`${path}: could not be ${verb} (${name}: ${message}). ${MENDS[name] ?? "Try again; if it stays, clear this site's data."}`,
-			{ cause },
-		);
-	}
-}
+		const mend =
+			MENDS[name] ?? "Try again; if it stays, clear this site's data.";
+		return { said: `${name}: ${message}`, mend };
+	});
 
 async function createFile(
 	root: FileSystemDirectoryHandle,

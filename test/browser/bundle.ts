@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { filesByName, PAGE_BUILD } from "../../scripts/page-build.ts";
 
 const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -23,24 +24,12 @@ export async function bundle(
 			"llm-worker": pathOf("../../src/browser/llm-worker.ts"),
 			"grammar-worker": pathOf("../../src/structured/grammar-worker.ts"),
 		},
-		bundle: true,
-		splitting: true,
-		format: "esm",
-		platform: "browser",
-		target: "es2022",
-		outdir: "/",
-		write: false,
-		logLevel: "silent",
+		...PAGE_BUILD,
 		alias: Object.fromEntries(
 			Object.entries(alias).map(([module, name]) => [module, pathOf(name)]),
 		),
 	});
-	const files = new Map<string, Uint8Array | string>(
-		outputFiles.map(({ path, contents }) => [
-			path.replace(/^.*[\\/]/, ""),
-			contents,
-		]),
-	);
+	const files = filesByName<string>(outputFiles);
 	const xgrammar = import.meta.resolve("@mlc-ai/web-xgrammar");
 	files.set("web-xgrammar.js", readFileSync(new URL(xgrammar)));
 	return files.set(
