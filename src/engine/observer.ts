@@ -274,6 +274,7 @@ export class Observer {
 		try {
 			listener(event);
 		} catch {
+			// Its owner's mistake, in its owner's code: the engine goes on without it.
 			this.#remove(listener);
 		}
 	}

@@ -65,6 +65,7 @@ export async function openCollection(
 			engine,
 			numWorkers: () => fleet.serving(takes).length,
 			async tell(progress) {
+				// While the broker is away there is nobody to tell; the next telling says it all.
 				await tellProgress(broker, job, progress).catch(() => {});
 			},
 			done: () => endJob(broker, record, "done"),

@@ -46,6 +46,7 @@ export async function takeLease(
 	return {
 		async release() {
 			clearInterval(timer);
+			// Where the broker is away, it fades by itself.
 			await collectors.delete(job).catch(() => {});
 		},
 	};

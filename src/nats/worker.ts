@@ -230,6 +230,7 @@ export class Worker {
 			const due = AbortSignal.any([signal, hurried.signal]);
 			await pause(PRESENCE_EVERY_MS - MIN_TELL_MS, due);
 		}
+		// Where the broker is away, what was said of this worker fades by itself.
 		await broker.workers.delete(id).catch(() => {});
 	}
 }

@@ -82,7 +82,7 @@ export async function findFolder(
 			folder = await folder.getDirectoryHandle(name, { create });
 		return folder;
 	} catch (error) {
-		if (!create) return null;
+		if (!create && isAbsent(error)) return null;
 		throw error;
 	}
 }
@@ -97,10 +97,17 @@ async function findFile(
 	const folder = await findFolder(root, names.join("/"));
 	try {
 		return (await folder?.getFileHandle(name)) ?? null;
-	} catch {
-		return null;
+	} catch (error) {
+		if (isAbsent(error)) return null;
+		throw error;
 	}
 }
+
+/** Nothing of that name, something of another kind, or a name that cannot be. */
+const isAbsent = (error: unknown): boolean =>
+	["NotFoundError", "TypeMismatchError", "TypeError"].includes(
+		(error as Error).name,
+	);
 
 /** What a path leads to. */
 async function resolveFile(

@@ -98,6 +98,7 @@ export function PlaygroundPage({ engine, reload }: PlaygroundProps) {
 					<button
 						type="button"
 						class="button quiet"
+						// Why it did not load is the session's to show.
 						onClick={() => void reload({}).catch(() => {})}
 					>
 						Load it with its defaults
