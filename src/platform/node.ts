@@ -199,7 +199,10 @@ function spawnWorker({ url }: WorkerModule, data: unknown): WorkerHandle {
 				if (!asked) listener(new Error(`a worker ended with code ${code}`));
 			});
 		},
-		setReferenced: (on) => (on ? worker.ref() : worker.unref()),
+		setReferenced(on) {
+			if (on) worker.ref();
+			else if (!asked) worker.unref(); // its end is awaited: the process must not leave before it
+		},
 		async terminate() {
 			asked = true;
 			await worker.terminate();
