@@ -7,7 +7,7 @@ import type { FileMap } from "../../src/browser.ts";
 import { fileMap, LLM } from "../../src/index.ts";
 import { splitTextGguf, textGguf } from "../support/gguf-text-model.ts";
 import { launchChromium } from "./chromium.ts";
-import { browserOrReason } from "./page.ts";
+import { browserOrReason, dropOn } from "./page.ts";
 import { DEMO_MODEL, inFolder, visit } from "./site.ts";
 
 const browser = await browserOrReason(launchChromium);
@@ -30,7 +30,7 @@ after(async () => {
 	if (typeof browser !== "string") await browser.close();
 });
 
-/** Lets files fall on the page, as a hand does; `dropped` of the page becomes what droppedFiles makes of them. */
+/** Lets files fall on the page; `dropped` of the page becomes what droppedFiles makes of them. */
 async function drop(page: Page, paths: readonly string[]): Promise<void> {
 	await page.evaluate(() => {
 		document.ondragover = (event) => event.preventDefault();
@@ -44,10 +44,7 @@ async function drop(page: Page, paths: readonly string[]): Promise<void> {
 		dropped.catch(() => {});
 		Object.assign(globalThis, { dropped });
 	});
-	const session = await page.context().newCDPSession(page);
-	const data = { items: [], files: [...paths], dragOperationsMask: 1 };
-	for (const type of ["dragEnter", "dragOver", "drop"] as const)
-		await session.send("Input.dispatchDragEvent", { type, x: 9, y: 9, data });
+	await dropOn(page, paths, { x: 9, y: 9 });
 }
 
 const askDropped = (page: Page) =>

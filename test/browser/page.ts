@@ -1,6 +1,6 @@
 /** A fresh site and a fresh page of it, on which a bundled script runs one job. Knows no script. */
 import assert from "node:assert/strict";
-import type { Browser } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { type Site, serve } from "./server.ts";
 
 export interface Call {
@@ -62,4 +62,17 @@ export async function browserOrReason(
 		if (process.env.CI) throw error;
 		return (error as Error).message.split("\n", 3).join(" ");
 	}
+}
+
+/** Lets files and folders of the disk fall on a place of the page, in CSS pixels from its upper left corner, as a hand does. */
+export async function dropOn(
+	page: Page,
+	paths: readonly string[],
+	place: { readonly x: number; readonly y: number },
+): Promise<void> {
+	const session = await page.context().newCDPSession(page);
+	const data = { items: [], files: [...paths], dragOperationsMask: 1 };
+	for (const type of ["dragEnter", "dragOver", "drop"] as const)
+		await session.send("Input.dispatchDragEvent", { type, ...place, data });
+	await session.detach();
 }

@@ -170,10 +170,10 @@ function countKept(): Promise<number> {
 	});
 }
 
-/** @returns the label of what had the focus */
-function pressEscapeAtFirstWords(): Promise<string | null | undefined> {
+/** Escape will be pressed in the frame that shows the first words of the next answer; `pressedOn` becomes the label of what had the focus. */
+function pressEscapeAtFirstWords(): void {
 	const numBefore = document.querySelectorAll(".answer").length;
-	return new Promise((resolve) => {
+	const pressedOn = new Promise<string | null>((resolve) => {
 		new MutationObserver((_, observer) => {
 			const answer = document.querySelectorAll(".answer")[numBefore];
 			if (!answer?.querySelector(".markdown")?.textContent) return;
@@ -185,15 +185,16 @@ function pressEscapeAtFirstWords(): Promise<string | null | undefined> {
 			resolve(target.ariaLabel);
 		}).observe(document.body, { childList: true, subtree: true });
 	});
+	Object.assign(globalThis, { pressedOn });
 }
 
 test("Escape stops an answer; what is there stays", limits, async () => {
-	await setSampling(page, { "Longest answer, tokens": "", Temperature: "" });
+	await setSampling(page, { "Longest answer, tokens": "", Temperature: "0" });
 	await page.getByLabel("Message").fill("Tell me a long story.");
-	// In the frame that shows its first words: the model is fast.
-	const pressed = page.evaluate(pressEscapeAtFirstWords);
+	// On the page, for the model is fast; and there before the question is sent.
+	await page.evaluate(pressEscapeAtFirstWords);
 	await page.keyboard.press("Enter");
-	assert.equal(await pressed, "Message");
+	assert.equal(await page.evaluate("pressedOn"), "Message");
 	await page.getByText("Stopped.").waitFor();
 	assert.notEqual(await lastAnswer(page), "");
 });
@@ -290,6 +291,63 @@ test("on WebGPU, chosen in the settings, the same answer", limits, async () => {
 	const answer = await say(page, QUESTION);
 	assert.ok(answer.length > 8 && expected.trim().startsWith(answer), answer);
 });
+
+/** The app with a worker whose GPU a test can take away: `loseDevices()` in it. */
+function withFrailWorker(built: BuiltApp): BuiltApp {
+	const frail = new Map(built);
+	for (const [path, code] of built)
+		if (/llm-worker[^/]*\.js$/.test(path)) frail.set(path, `${FRAIL}${code}`);
+	assert.notDeepEqual([...frail.values()], [...built.values()]);
+	return frail;
+}
+
+const FRAIL = `{
+	const devices = [];
+	const { requestDevice } = GPUAdapter.prototype;
+	GPUAdapter.prototype.requestDevice = async function (descriptor) {
+		devices.push(await requestDevice.call(this, descriptor));
+		return devices.at(-1);
+	};
+	globalThis.loseDevices = () => devices.splice(0).forEach((it) => it.destroy());
+}
+`;
+
+test(
+	"a GPU that is lost under an answer: the page says so, keeps the question, and loads again",
+	limits,
+	async (t) => {
+		const frail = await serveApp(withFrailWorker(app));
+		t.after(() => frail.close());
+		const own = await openPage(browser as Browser, `${frail.url}#/settings`);
+		const { page } = own;
+		await page.getByLabel("Device").selectOption("webgpu");
+		await page.getByText("More options").click();
+		await page.getByLabel("Requests at once").fill("1");
+		await page.getByLabel("Tokens per step").fill("16");
+		await page.getByRole("button", { name: "Load", exact: true }).click();
+		await page.locator(".dot.ready").waitFor();
+		await page.goto(`${frail.url}#/chat`);
+		await setSampling(page, { Temperature: "0", "Longest answer, tokens": "" });
+		await page.getByLabel("Message").fill("Tell me a long story.");
+		const [worker] = page.workers().filter((it) => /worker/.test(it.url()));
+		await page.keyboard.press("Enter");
+		await page.locator(".answer .markdown").waitFor();
+		await worker.evaluate("loseDevices()");
+		await page.locator(".dot.failed").waitFor();
+		const trouble = page.locator(".answer").getByRole("alert");
+		assert.match(await trouble.innerText(), /GPU|device/);
+		assert.equal(await page.locator(".question").count(), 1);
+		await page.getByRole("button", { name: "Load again" }).click();
+		await page.locator(".dot.ready").waitFor();
+		await setSampling(page, {
+			Temperature: "0",
+			"Longest answer, tokens": "8",
+		});
+		const answer = await say(page, QUESTION);
+		assert.ok(answer.length > 8 && expected.trim().startsWith(answer), answer);
+		await own.close();
+	},
+);
 
 test(
 	"on a host that sends no headers the page isolates itself, and says so where it cannot",

@@ -4,15 +4,19 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import { LLM } from "../../src/index.ts";
+import { fileMap, LLM } from "../../src/index.ts";
 import { launchChromium } from "../browser/chromium.ts";
-import { browserOrReason } from "../browser/page.ts";
+import { browserOrReason, dropOn } from "../browser/page.ts";
+import { inFolder } from "../browser/site.ts";
+import { textGguf } from "../support/gguf-text-model.ts";
 import { type OpenedPage, openPage, say, setSampling } from "./open.ts";
 import { type AppSite, buildApp, serveApp } from "./site.ts";
 
 const MODEL = join(import.meta.dirname, "../../demo-model");
 const FILES = ["config.json", "tokenizer.json", "model.safetensors"];
 const PROMPT = "Once upon a time, there was a rabbit named";
+
+const GREEDY = { Temperature: "0", "Longest answer, tokens": "16" };
 
 const browser = await browserOrReason(() => launchChromium());
 const skip = typeof browser === "string" && `no browser: ${browser}`;
@@ -84,10 +88,7 @@ test(
 		await page.locator(".cached", { hasText: "15.0 MB" }).waitFor();
 		await page.goto(`${site.url}#/chat`);
 		await page.getByText("It continues the text you write").waitFor();
-		await setSampling(page, {
-			Temperature: "0",
-			"Longest answer, tokens": "16",
-		});
+		await setSampling(page, GREEDY);
 		const answer = await say(page, PROMPT);
 		await using llm = await LLM.load(MODEL, { device: "cpu" });
 		const params = { temperature: 0, maxTokens: 16 };
@@ -119,6 +120,39 @@ test(
 			.getByRole("button", { name: "Delete" })
 			.click();
 		await page.locator(".cached").waitFor({ state: "detached" });
+	},
+);
+
+test(
+	"a GGUF that is dropped on the page: it answers as in Node",
+	limits,
+	async () => {
+		const name = "tiny.gguf";
+		const gguf = await textGguf("q8_0");
+		await page.getByLabel("Files on this computer").check();
+		const field = page.getByLabel("Files of a model");
+		await field.scrollIntoViewIfNeeded();
+		const box = await field.boundingBox();
+		assert.ok(box);
+		const place = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+		await inFolder(new Map([[name, gguf]]), async (folder) => {
+			await dropOn(page, [join(folder, name)], place);
+			await field.getByText(name).waitFor();
+			await page.getByRole("button", { name: "Load", exact: true }).click();
+			await page.locator(".engine-chip", { hasText: name }).waitFor();
+			await page.locator(".dot.ready").waitFor();
+		});
+		await page.goto(`${site.url}#/chat`);
+		await page.getByRole("button", { name: "New conversation" }).click();
+		await setSampling(page, GREEDY);
+		const answer = await say(page, "Hello");
+		const files = fileMap("tiny", new Map([[name, gguf]]));
+		await using llm = await LLM.load(files, { device: "cpu" });
+		const params = { temperature: 0, maxTokens: 16 };
+		const question = { role: "user", content: "Hello" } as const;
+		const [{ outputs }] = await llm.chat([question], params);
+		assert.equal(answer, outputs[0].text.trim());
+		await page.goto(`${site.url}#/settings`);
 	},
 );
 

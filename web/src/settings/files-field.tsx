@@ -40,7 +40,7 @@ export function FilesField({ files, onFiles }: FilesProps) {
 			<p>
 				{files === null
 					? "Drop a folder with safetensors or a GGUF here"
-					: files.label}
+					: described(files)}
 			</p>
 			<div class="button-row">
 				<FilesButton isFolder onChosen={take}>
@@ -57,6 +57,11 @@ export function FilesField({ files, onFiles }: FilesProps) {
 			)}
 		</section>
 	);
+}
+
+function described({ label, contents }: FileMap): string {
+	const names = [...contents.keys()];
+	return names.length === 1 ? names[0] : `${label}: ${names.length} files`;
 }
 
 function FilesButton({
