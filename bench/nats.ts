@@ -1,9 +1,9 @@
 /**
  * What a batch over NATS costs and how it scales, over a nats-server of its own (apt install nats-server):
- *   node bench/nats.ts [--requests 20000] [--model demo-model] [--prompts 256] [--rounds 3] [--json FILE]
+ *   node bench/nats.ts [--requests 20000] [--model demo-model] [--prompts 256] [--rounds 3] [--cores 0,1] [--json FILE]
  * dispatch: requests a second through the broker and back where the engine takes no time; goal: at most 1 ms a request.
  * sharing: two workers over one where an engine is 16 places of 100 ms each, so that what is lost is lost by sharing out; goal: 1.9.
- * scale: two equal workers over one, one thread each on a core of its own (taskset); goal: 1.9 where broker and collector have cores too.
+ * scale: two equal workers over one, one thread each on a core of its own (--cores, by taskset); goal: 1.9 where broker and collector have cores too.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -26,6 +26,7 @@ const { values } = parseArgs({
 		model: { type: "string", default: "demo-model" },
 		prompts: { type: "string", default: "256" },
 		rounds: { type: "string", default: "3" },
+		cores: { type: "string", default: "0,1" },
 		json: { type: "string" },
 	},
 });
@@ -169,16 +170,17 @@ async function scale(): Promise<object> {
 	});
 	const args = ["--model", values.model, "--device", "cpu", "--threads", "1"];
 	const command = [process.execPath, "src/cli/main.ts", "worker", ...args];
-	const start = (core: number) =>
-		run("taskset", "-c", `${core}`, ...command, "--nats", url);
+	const [first, second] = values.cores.split(",");
+	const start = (core: string) =>
+		run("taskset", "-c", core, ...command, "--nats", url);
 	const ratios: number[] = [];
 	const one: number[] = [];
 	for (let round = 0; round < Number(values.rounds); round++) {
-		const workers = [start(0)];
+		const workers = [start(first)];
 		await untilThereAre(1);
 		await timed(name, requests(32, bodyOf));
 		one.push(await timed(name, requests(numPrompts, bodyOf)));
-		workers.push(start(1));
+		workers.push(start(second));
 		await untilThereAre(2);
 		await timed(name, requests(64, bodyOf));
 		const two = await timed(name, requests(numPrompts, bodyOf));
