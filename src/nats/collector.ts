@@ -38,7 +38,7 @@ import {
 	URL_HEADER,
 	workSubject,
 } from "./protocol.ts";
-import { watchKeys, whileOpen } from "./watch.ts";
+import { untilBroken, watchKeys, whileOpen } from "./watch.ts";
 
 export interface CollectorOptions {
 	readonly broker: Broker;
@@ -216,15 +216,16 @@ export class Collector implements BatchEngine {
 		const { js } = this.#options.broker;
 		const { job } = this.#options.record;
 		while (!this.#signal.aborted) {
-			try {
-				const consumer = await js.consumers.get(answersStream(job), COLLECTOR);
-				const messages = await consumer.consume({ max_messages: MAX_AHEAD });
+			// null: the broker is away, or has lost its store: see #look
+			const messages = await js.consumers
+				.get(answersStream(job), COLLECTOR)
+				.then((consumer) => consumer.consume({ max_messages: MAX_AHEAD }))
+				.catch(() => null);
+			if (messages !== null)
 				await whileOpen(messages, this.#signal, async () => {
-					for await (const message of messages) await this.#receive(message);
+					for await (const message of untilBroken(messages))
+						await this.#receive(message);
 				});
-			} catch {
-				// the broker is away, or has lost its store: see #look
-			}
 			await pause(LOOK_MS, this.#signal);
 		}
 	}

@@ -12,15 +12,25 @@ export async function watchKeys(
 	onEntry: (entry: KvWatchEntry) => void,
 ): Promise<void> {
 	while (!signal.aborted) {
-		try {
-			const entries = await kv.watch({ key });
+		// null: the broker is away, and is asked again below
+		const entries = await kv.watch({ key }).catch(() => null);
+		if (entries !== null)
 			await whileOpen(entries, signal, async () => {
-				for await (const entry of entries) onEntry(entry);
+				for await (const entry of untilBroken(entries)) onEntry(entry);
 			});
-		} catch {
-			// the broker is away: looked at again below
-		}
 		await pause(PAUSE_MS, signal);
+	}
+}
+
+/** What comes until it ends or the connection breaks off, which is an end too. What its reader throws is the reader's own. */
+export async function* untilBroken<T>(
+	source: AsyncIterable<T>,
+): AsyncGenerator<T> {
+	const iterator = source[Symbol.asyncIterator]();
+	for (;;) {
+		const next = await iterator.next().catch(() => null);
+		if (next === null || next.done) return;
+		yield next.value;
 	}
 }
 

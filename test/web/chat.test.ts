@@ -8,6 +8,7 @@ import { LLM } from "../../src/index.ts";
 import { launchChromium } from "../browser/chromium.ts";
 import { browserOrReason } from "../browser/page.ts";
 import {
+	atFirstWords,
 	lastAnswer,
 	type OpenedPage,
 	openPage,
@@ -170,31 +171,21 @@ function countKept(): Promise<number> {
 	});
 }
 
-/** Escape will be pressed in the frame that shows the first words of the next answer; `pressedOn` becomes the label of what had the focus. */
-function pressEscapeAtFirstWords(): void {
-	const numBefore = document.querySelectorAll(".answer").length;
-	const pressedOn = new Promise<string | null>((resolve) => {
-		new MutationObserver((_, observer) => {
-			const answer = document.querySelectorAll(".answer")[numBefore];
-			if (!answer?.querySelector(".markdown")?.textContent) return;
-			observer.disconnect();
-			const target = document.activeElement ?? document.body;
-			target.dispatchEvent(
-				new KeyboardEvent("keydown", { key: "Escape", bubbles: true }),
-			);
-			resolve(target.ariaLabel);
-		}).observe(document.body, { childList: true, subtree: true });
-	});
-	Object.assign(globalThis, { pressedOn });
+/** @returns the label of what had the focus */
+function pressEscape(): string | null {
+	const target = document.activeElement ?? document.body;
+	target.dispatchEvent(
+		new KeyboardEvent("keydown", { key: "Escape", bubbles: true }),
+	);
+	return target.ariaLabel;
 }
 
 test("Escape stops an answer; what is there stays", limits, async () => {
 	await setSampling(page, { "Longest answer, tokens": "", Temperature: "0" });
 	await page.getByLabel("Message").fill("Tell me a long story.");
-	// On the page, for the model is fast; and there before the question is sent.
-	await page.evaluate(pressEscapeAtFirstWords);
+	const pressed = await atFirstWords(page, pressEscape);
 	await page.keyboard.press("Enter");
-	assert.equal(await page.evaluate("pressedOn"), "Message");
+	assert.equal(await pressed(), "Message");
 	await page.getByText("Stopped.").waitFor();
 	assert.notEqual(await lastAnswer(page), "");
 });
@@ -253,6 +244,16 @@ test(
 	},
 );
 
+/** In the worker: it ends itself before the twentieth message from now on, which is in the middle of a long answer. */
+function closeInAnswer(): void {
+	const { postMessage } = self;
+	let numLeft = 20;
+	self.postMessage = (...message: unknown[]) => {
+		if (--numLeft > 0) Reflect.apply(postMessage, self, message);
+		else self.close();
+	};
+}
+
 test(
 	"a worker that dies under an answer: the page says so, keeps the question, and loads again",
 	limits,
@@ -261,9 +262,8 @@ test(
 		await setSampling(page, { Temperature: "0", "Longest answer, tokens": "" });
 		await page.getByLabel("Message").fill("Tell me a long story.");
 		const [worker] = page.workers().filter((it) => /worker/.test(it.url()));
+		await worker.evaluate(closeInAnswer);
 		await page.keyboard.press("Enter");
-		await page.locator(".answer").waitFor();
-		void worker.evaluate(() => self.close()).catch(() => {});
 		await page.locator(".dot.failed").waitFor();
 		const trouble = page.locator(".answer").getByRole("alert");
 		assert.match(await trouble.innerText(), /worker/);

@@ -68,3 +68,29 @@ export async function say(page: Page, text: string): Promise<string> {
 export async function lastAnswer(page: Page): Promise<string> {
 	return page.locator(".answer .markdown").last().innerText();
 }
+
+/**
+ * Does something on the page in the frame that draws the first words of the next answer: a hand would come too late, for the model is fast.
+ * Call it before the question is sent.
+ * @returns waits for that frame, and gives what `act` gave
+ */
+export async function atFirstWords<T>(
+	page: Page,
+	act: () => T,
+): Promise<() => Promise<T>> {
+	await page.evaluate(`(${watchForWords})(${act})`);
+	return () => page.evaluate<T>("acted");
+}
+
+function watchForWords(act: () => unknown): void {
+	const numBefore = document.querySelectorAll(".answer").length;
+	const acted = new Promise((resolve) => {
+		new MutationObserver((_, observer) => {
+			const answer = document.querySelectorAll(".answer")[numBefore];
+			if (!answer?.querySelector(".markdown")?.textContent) return;
+			observer.disconnect();
+			resolve(act());
+		}).observe(document.body, { childList: true, subtree: true });
+	});
+	Object.assign(globalThis, { acted });
+}

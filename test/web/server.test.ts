@@ -8,6 +8,7 @@ import { launchChromium } from "../browser/chromium.ts";
 import { browserOrReason } from "../browser/page.ts";
 import { loadDemo, serve } from "../server/serving.ts";
 import {
+	atFirstWords,
 	lastAnswer,
 	type OpenedPage,
 	openPage,
@@ -101,6 +102,11 @@ test(
 	},
 );
 
+function pressStop(): void {
+	for (const button of document.querySelectorAll("button"))
+		if (button.textContent === "Stop") button.click();
+}
+
 test(
 	"an answer stopped in the page is stopped on the server",
 	limits,
@@ -111,9 +117,10 @@ test(
 		await page.locator(".dot.ready").waitFor();
 		await page.goto(`${site.url}#/chat`);
 		await page.getByLabel("Message").fill("Tell me a long story.");
+		const stopped = await atFirstWords(page, pressStop);
 		await page.keyboard.press("Enter");
-		await page.getByRole("button", { name: "Stop" }).click();
-		await page.locator(".timing").waitFor();
+		await stopped();
+		await page.getByText("Stopped.").waitFor();
 		for (let i = 0; llm.stats().numRequestsRunning > 0 && i < 100; i++)
 			await page.waitForTimeout(20);
 		assert.equal(llm.stats().numRequestsRunning, 0);
