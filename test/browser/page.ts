@@ -24,6 +24,8 @@ export async function callOnPage<Result>(
 	page.on("pageerror", (error) => complaints.push(String(error)));
 	try {
 		await page.goto(`${site.origin}/${call.script}.html`);
+		// A script that awaits something is not done when the page is.
+		await page.waitForFunction((name) => name in globalThis, call.name);
 		const result = await page.evaluate(
 			([name, job]) =>
 				(
