@@ -7,7 +7,7 @@ import { type Fetch, httpFiles, httpUrl, probe } from "../weights/http.ts";
 import type { ModelFiles } from "../weights/source.ts";
 import { type DiskHub, fetchBlob } from "./blob.ts";
 import { checkRoom, fetchTogether } from "./downloads.ts";
-import { unreachable } from "./request.ts";
+import { aborted, unreachable } from "./request.ts";
 
 /** What is written beside the files of a model that is kept. */
 export interface Manifest {
@@ -65,19 +65,28 @@ export async function urlFiles(
 	options: UrlOptions,
 ): Promise<ModelFiles> {
 	const folder = folderOf(hub, options.model);
-	const before = await readManifest(hub, folder);
 	const open = async ({ files }: Manifest) =>
 		only(await local(folder), baseUrl, files);
+	const run = async () => {
+		const before = await readManifest(hub, folder);
+		try {
+			const remote = await look(hub, baseUrl, options);
+			// No model there: who reads it in place says what is missing.
+			if (remote === null) return httpFiles(baseUrl, hub.fetch);
+			return await open(
+				await bring(hub, folder, baseUrl, remote, before, options),
+			);
+		} catch (error) {
+			options.signal?.throwIfAborted();
+			if (before?.isComplete) return open(before);
+			throw error;
+		}
+	};
 	try {
-		const remote = await look(hub, baseUrl, options);
-		// No model there: who reads it in place says what is missing.
-		if (remote === null) return httpFiles(baseUrl, hub.fetch);
-		const manifest = await bring(hub, folder, baseUrl, remote, before, options);
-		return await open(manifest);
+		// Of two tabs that want the same model, the second finds what the first has brought.
+		return await hub.files.withLock(folder, options.signal, run);
 	} catch (error) {
-		options.signal?.throwIfAborted();
-		if (before?.isComplete) return open(before);
-		throw error;
+		throw aborted(error, options.signal);
 	}
 }
 

@@ -219,7 +219,10 @@ export function opfsFiles(root: FileSystemDirectoryHandle): FileSystem {
 			const names = partsOf(to);
 			const name = names.pop() ?? "";
 			const folder = await findFolder(root, names.join("/"), true);
-			if (folder !== null) await file.move(folder, name);
+			// Two tabs that move to the same place at once: the browser refuses one.
+			await navigator.locks.request(`nano-vllm:${to}`, async () => {
+				if (folder !== null) await file.move(folder, name);
+			});
 			return true;
 		});
 	const writeText = async (path: string, text: string) => {

@@ -35,6 +35,8 @@ after(async () => {
 
 interface Answer {
 	readonly code: string | null;
+	/** Where it failed. */
+	readonly message?: string;
 	readonly tokenIds: readonly number[];
 	/** Bytes of the download, as progress told them. */
 	readonly downloaded: readonly number[];
@@ -58,8 +60,8 @@ const ask = (page: Page, model: string, options: LoadOptions = {}) =>
 				const [{ outputs }] = await llm.generate("Once", greedy);
 				return { code: null, tokenIds: outputs[0].tokenIds, downloaded };
 			} catch (error) {
-				const { code } = error as { code: string };
-				return { code, tokenIds: [], downloaded };
+				const { code, message } = error as { code: string; message: string };
+				return { code, message, tokenIds: [], downloaded };
 			}
 		},
 		[model, options] as const,
@@ -165,7 +167,7 @@ test("two tabs that want the same model bring it once", limits, () =>
 	withModels(async ({ page, open }, models, url) => {
 		const other = await open();
 		const [one, two] = await Promise.all([ask(page, url), ask(other, url)]);
-		assert.deepEqual([one.code, two.code], [null, null]);
+		assert.deepEqual([one.message, two.message], [undefined, undefined]);
 		assert.deepEqual(one.tokenIds, two.tokenIds);
 		assert.equal(weightsAsked(models).length, 1);
 	}),

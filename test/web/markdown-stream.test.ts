@@ -39,6 +39,7 @@ test("grown in pieces, the blocks are those of the whole text", () => {
 				html(marked.lexer(whole)),
 			);
 		}),
+		{ examples: [["- one\n- two\nword ", 1]] },
 	);
 });
 

@@ -53,19 +53,21 @@ function endOf(blocks: readonly MarkdownBlock[]): number {
 	return block === undefined ? 0 : block.start + block.raw.length;
 }
 
-/** Blank lines belong to the block before them. */
+/** Blank lines belong to the block before them. A token's own `raw` is as long as its text, but may end in a line end where that has a blank. */
 function blocksOf(text: string, offset: number): MarkdownBlock[] {
 	const blocks: MarkdownBlock[] = [];
 	let start = offset;
 	for (const token of marked.lexer(text, { gfm: true })) {
+		const end = start + token.raw.length;
+		const raw = text.slice(start - offset, end - offset);
 		const before = blocks.pop();
 		if (token.type === "space" && before !== undefined)
-			blocks.push({ ...before, raw: before.raw + token.raw });
+			blocks.push({ ...before, raw: before.raw + raw });
 		else {
 			if (before !== undefined) blocks.push(before);
-			blocks.push({ start, raw: token.raw, tokens: [token] });
+			blocks.push({ start, raw, tokens: [token] });
 		}
-		start += token.raw.length;
+		start = end;
 	}
 	return blocks;
 }
