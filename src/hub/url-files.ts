@@ -7,7 +7,7 @@ import { type Fetch, httpFiles, httpUrl, probe } from "../weights/http.ts";
 import type { ModelFiles } from "../weights/source.ts";
 import { type DiskHub, fetchBlob } from "./blob.ts";
 import { checkRoom, fetchTogether } from "./downloads.ts";
-import { aborted, unreachable } from "./request.ts";
+import { unreachable } from "./request.ts";
 
 /** What is written beside the files of a model that is kept. */
 export interface Manifest {
@@ -82,12 +82,8 @@ export async function urlFiles(
 			throw error;
 		}
 	};
-	try {
-		// Of two tabs that want the same model, the second finds what the first has brought.
-		return await hub.files.withLock(folder, options.signal, run);
-	} catch (error) {
-		throw aborted(error, options.signal);
-	}
+	// Of two tabs that want the same model, the second finds what the first has brought.
+	return hub.files.withLock(folder, options.signal, run);
 }
 
 /** Beside the hub's cache, by a digest of the URL. */
