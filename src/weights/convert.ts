@@ -66,6 +66,9 @@ export function float32ToBfloat16(
 	return out;
 }
 
+/** Largest finite half. */
+export const MAX_HALF = 65504;
+
 /** RNE; NaN stays NaN. `numOverflowed` counts the finite values of 65,520 and more, which become infinite. */
 export function float32ToFloat16(
 	source: Float32Array,

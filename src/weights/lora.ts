@@ -10,7 +10,7 @@ import type {
 } from "../backends/backend.ts";
 import type { AdapterTarget } from "../backends/program.ts";
 import { NanoVllmError } from "../errors.ts";
-import { findNonFinite, toFloat32 } from "./convert.ts";
+import { findNonFinite, MAX_HALF, toFloat32 } from "./convert.ts";
 import {
 	invalidAdapter,
 	type LoraConfig,
@@ -22,7 +22,6 @@ import type { ModelFiles } from "./source.ts";
 
 export const ADAPTER_CONFIG = "adapter_config.json";
 export const ADAPTER_TENSORS = "adapter_model.safetensors";
-const MAX_HALF = 65504;
 
 /** What a model has room for. */
 export interface AdapterRoom {

@@ -1,4 +1,5 @@
 /** Pieces of WGSL text that kernels share. Halves are unpacked with unpack2x16float, which every device has. */
+import { MAX_HALF } from "../../weights/convert.ts";
 import type { Storage } from "./layout.ts";
 
 /** A number as WGSL reads it back, whatever its size. */
@@ -29,9 +30,6 @@ export const pack4OrNan = (storage: Storage, value: string): string =>
 
 /** Two halves that are NaN. */
 const NAN_HALVES = 0x7e007e00;
-
-/** Largest finite half. */
-export const MAX_HALF = 65504;
 
 export const HALVES = `
 fn halves4(x: vec2<u32>) -> vec4<f32> {

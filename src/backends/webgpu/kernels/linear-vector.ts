@@ -5,10 +5,12 @@
  * is one factor per token, each team sums the squares beside its products and the scale is applied at the end.
  * After ggml-webgpu's mul_mat_vec and ONNX Runtime's MatMulNBits with skip-norm.
  */
+
 import { assert } from "../../../errors.ts";
+import { MAX_HALF } from "../../../weights/convert.ts";
 import type { Abilities } from "../device.ts";
 import type { Binding, Kernel } from "../kernel.ts";
-import { each, HALVES, MAX_HALF } from "../wgsl.ts";
+import { each, HALVES } from "../wgsl.ts";
 import { gatedFunction } from "./epilogue.ts";
 import {
 	expertOffset,
